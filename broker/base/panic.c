@@ -1,0 +1,23 @@
+#include "broker/base/panic.h"
+
+#include <execinfo.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+noreturn void
+panic(const char *file, int line, const char *format, ...)
+{
+    va_list args;
+    fprintf(stderr, "railmq: fatal: %s:%d: ", file, line);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    fflush(stderr);
+    void *frames[64];
+    const int count = backtrace(frames, 64);
+    backtrace_symbols_fd(frames, count, STDERR_FILENO);
+    abort();
+}
