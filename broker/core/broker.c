@@ -1,0 +1,67 @@
+#include "broker/core/broker.h"
+
+#include "broker/base/log.h"
+#include "broker/core/message.h"
+
+/* The alarm is lifted only when this share of the watermark is free again, so it does not flap. */
+#define ALARM_HYSTERESIS 16
+
+void
+broker_init(struct broker *b, const struct config *config, struct door *door)
+{
+    *b = (struct broker){ .config = config, .door = door };
+    atomic_init(&b->next_connection_id, 1);
+    replies_init(&b->replies);
+    b->vhost = vhost_create(BYTES_LITERAL("/"), door);
+}
+
+void
+broker_fini(struct broker *b)
+{
+    vhost_destroy(b->vhost);
+    replies_fini(&b->replies);
+}
+
+struct vhost *
+broker_find_vhost(struct broker *b, struct bytes name)
+{
+    return bytes_equal(b->vhost->name, name) ? b->vhost : NULL;
+}
+
+static bool
+equal_in_constant_time(struct bytes given, struct bytes secret)
+{
+    uint8_t difference = given.size != secret.size;
+    for (size_t i = 0; i < given.size; i++)
+        difference = (uint8_t)(difference | (given.data[i] ^ secret.data[i % secret.size]));
+    return difference == 0;
+}
+
+bool
+broker_authenticate(const struct broker *b, struct bytes user, struct bytes password)
+{
+    (void)b; /* Users become part of the configuration together with permissions. */
+    const struct bytes guest = BYTES_LITERAL("guest");
+    const bool password_is_right = equal_in_constant_time(password, guest);
+    return bytes_equal(user, guest) && password_is_right;
+}
+
+bool
+broker_check_memory(struct broker *b)
+{
+    const int64_t watermark = (int64_t)b->config->limits.memory_high_watermark;
+    const int64_t used = message_memory();
+    const bool was_on = atomic_load(&b->memory_alarm);
+    const bool is_on = used > (was_on ? watermark - watermark / ALARM_HYSTERESIS : watermark);
+    if (is_on == was_on)
+        return false;
+    atomic_store(&b->memory_alarm, is_on);
+    if (is_on)
+        log_warning("alarm.memory",
+                    "state=on used=%lld watermark=%lld msg=\"publishers are blocked until "
+                    "messages are consumed\"",
+                    (long long)used, (long long)watermark);
+    else
+        log_info("alarm.memory", "state=off used=%lld", (long long)used);
+    return true;
+}

@@ -1,0 +1,51 @@
+#ifndef BROKER_CORE_BROKER_H
+#define BROKER_CORE_BROKER_H
+
+/*
+ * What all connections share: configuration, virtual hosts, the door, the registry of direct
+ * reply-to consumers, alarms and counters. Created before and destroyed after the workers.
+ */
+
+#include "broker/core/config.h"
+#include "broker/core/replies.h"
+#include "broker/core/vhost.h"
+#include "persistence/door.h"
+
+/* Things that happened, for logs and metrics. Relaxed: they order nothing. */
+struct broker_counters {
+    _Atomic uint64_t connections_accepted;
+    _Atomic uint64_t connections_refused;
+    _Atomic uint64_t handshakes_failed;
+    _Atomic uint64_t heartbeats_missed;
+    _Atomic uint64_t protocol_errors;
+    _Atomic uint64_t messages_published;
+    _Atomic uint64_t messages_delivered;
+};
+
+struct broker {
+    const struct config *config;
+    struct door *door;
+    struct vhost *vhost; /* "/" is the only one so far. */
+    struct replies replies;
+    struct broker_counters counters;
+    _Atomic uint64_t next_connection_id; /* From 1: 0 means "nobody's". */
+    _Atomic uint32_t connection_count;
+    atomic_bool memory_alarm;
+};
+
+/* `door` stays the caller's. */
+void broker_init(struct broker *b, const struct config *config, struct door *door);
+
+/* No connection is left. */
+void broker_fini(struct broker *b);
+
+/* NULL if there is none of that name. */
+struct vhost *broker_find_vhost(struct broker *b, struct bytes name);
+
+/* Whether user and password are right. Constant time in the password. */
+bool broker_authenticate(const struct broker *b, struct bytes user, struct bytes password);
+
+/* Compares message memory with the watermark; returns true if the alarm changed. Any thread. */
+bool broker_check_memory(struct broker *b);
+
+#endif

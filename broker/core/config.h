@@ -1,0 +1,106 @@
+#ifndef BROKER_CORE_CONFIG_H
+#define BROKER_CORE_CONFIG_H
+
+/*
+ * The settings of the node. struct config is plain data: it owns no memory, may be copied, and does
+ * not change once the broker runs, so any thread may read it. config_init gives the defaults; the
+ * configuration file and the command line write over them through config_field_set, which checks.
+ *
+ * Members, units, defaults, bounds and meaning of all settings stand in config.def. In short:
+ *
+ *     config->server.{name, product, version, data_dir, workers, log_level}
+ *     config->limits.{max_connections, channel_max, frame_max, max_message_size, heartbeat_s,
+ *                     handshake_timeout_ms, consumer_timeout_ms, table_depth, table_entries,
+ *                     outbox_bytes, output_bytes_max, memory_high_watermark}
+ *     config->testing.{commit_delay_ms}
+ *     config->listeners[i].{protocol, bind.host, bind.port}, i < config->listener_count
+ */
+
+#include "broker/base/bytes.h"
+#include "broker/base/log.h"
+
+#define CONFIG_LISTENERS_MAX 32
+
+enum config_protocol {
+    CONFIG_PROTOCOL_AMQP,
+};
+
+/* A numeric IPv4 or IPv6 address as inet_pton takes it (no brackets), and a port; 0 = any free. */
+struct config_address {
+    char host[46];
+    uint16_t port;
+};
+
+#define CONFIG_MEMBER(key, member, type, ...) __typeof__(type) member;
+
+struct config_server {
+#define CONFIG_SERVER CONFIG_MEMBER
+#include "broker/core/config.def"
+};
+
+struct config_limits {
+#define CONFIG_LIMITS CONFIG_MEMBER
+#include "broker/core/config.def"
+};
+
+struct config_testing {
+#define CONFIG_TESTING CONFIG_MEMBER
+#include "broker/core/config.def"
+};
+
+struct config_listener {
+#define CONFIG_LISTENER CONFIG_MEMBER
+#include "broker/core/config.def"
+};
+
+#undef CONFIG_MEMBER
+
+struct config {
+    struct config_server server;
+    struct config_limits limits;
+    struct config_testing testing;
+    struct config_listener listeners[CONFIG_LISTENERS_MAX];
+    size_t listener_count;
+};
+
+/* A row of config.def. */
+struct config_field {
+    const char *path; /* "limits.frame_max"; of a listener just "bind". */
+    const struct config_kind *kind;
+    const char *unit;
+    const char *fallback; /* As text; NULL if config_init works it out. */
+    const char *min;      /* NULL: the kind alone decides. */
+    const char *max;
+    const char *doc;
+    size_t offset; /* In struct config; of a listener in struct config_listener. */
+    size_t size;
+    bool hidden; /* Not for operators. */
+};
+
+/* Why a value was refused. */
+struct config_problem {
+    bool out_of_range; /* Of the right form, but too small or too large. */
+    char text[160];    /* Goes after the setting's name: "must be a size". */
+    const char *hint;  /* What to write instead; may be NULL. Static. */
+};
+
+extern const struct config_field config_fields[];
+extern const size_t config_field_count;
+extern const struct config_field config_listener_fields[];
+extern const size_t config_listener_field_count;
+
+/* All defaults, one listener included. */
+void config_init(struct config *config);
+
+/* NULL if there is no such setting. */
+const struct config_field *config_field_find(const char *path);
+
+/* Reads `text` and stores it in `base`: a struct config, or for a listener's field a struct
+ * config_listener. False leaves the member alone and fills `problem`. */
+bool config_field_set(void *base, const struct config_field *field, struct bytes text,
+                      struct config_problem *problem);
+
+/* Appends a listener with its defaults; NULL if CONFIG_LISTENERS_MAX are in. */
+struct config_listener *config_listener_add(struct config *config);
+
+#endif

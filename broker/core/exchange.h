@@ -1,0 +1,62 @@
+#ifndef BROKER_CORE_EXCHANGE_H
+#define BROKER_CORE_EXCHANGE_H
+
+/*
+ * An exchange: a name, its properties, and its routing table. Owner: its vhost; route caches hold
+ * references. The routing table and what hangs on it are guarded by the vhost's topology lock;
+ * the epoch is read without.
+ */
+
+#include "broker/base/bytes.h"
+#include "broker/base/map.h"
+#include "routing/router.h"
+
+#include <stdatomic.h>
+
+struct vhost;
+
+struct exchange {
+    struct vhost *vhost;
+    struct bytes name;
+    struct bytes arguments; /* Canonical table. */
+    struct bytes alternate; /* Name of the alternate exchange, in `arguments`. */
+    bool has_alternate;
+    bool durable;
+    bool auto_delete;
+    bool internal;
+
+    struct map_node by_name;
+    struct router router;
+
+    /* Moves whenever a route from this exchange may have changed, and when it is deleted. */
+    _Atomic uint64_t epoch;
+    _Atomic uint32_t refs;
+};
+
+struct exchange_spec {
+    struct bytes name;
+    enum router_type type;
+    struct bytes arguments; /* Canonical table. */
+    bool durable;
+    bool auto_delete;
+    bool internal;
+};
+
+/* With one reference. Copies names. */
+struct exchange *exchange_create(struct vhost *vhost, const struct exchange_spec *spec);
+
+static inline void
+exchange_ref(struct exchange *x)
+{
+    atomic_fetch_add_explicit(&x->refs, 1, memory_order_relaxed);
+}
+
+void exchange_unref(struct exchange *x);
+
+static inline struct exchange *
+exchange_of_router(struct router *r)
+{
+    return LIST_CONTAINER(r, struct exchange, router);
+}
+
+#endif

@@ -1,0 +1,160 @@
+#ifndef BROKER_CORE_QUEUE_H
+#define BROKER_CORE_QUEUE_H
+
+/*
+ * A queue: a log with a cursor that forgets. It belongs to no thread; everything that changes is
+ * guarded by its one lock, taken once for a batch. Nobody holds two queue locks.
+ *
+ * References are counted: vhost, consumers, route caches and batches hold them. A deleted queue
+ * lives on without messages until the last lets go, refuses appends, and says so to publishers, who
+ * route again.
+ *
+ * A message is assigned to a consumer under the lock and pushed to that connection's outbox in the
+ * same step, so a queue never has both ready messages and a consumer that could take one.
+ */
+
+#include "amqp/exception.h"
+#include "broker/base/lock.h"
+#include "broker/core/consumer.h"
+#include "broker/core/entry.h"
+#include "broker/core/queue_arguments.h"
+#include "broker/core/ready.h"
+#include "persistence/door.h"
+#include "routing/router.h"
+
+struct vhost;
+
+struct queue {
+    /* Fixed at creation. */
+    struct vhost *vhost;
+    struct bytes name;
+    struct bytes arguments; /* Canonical table. */
+    struct queue_arguments effective;
+    bool durable;
+    bool auto_delete;
+    uint64_t owner;     /* Id of the connection it is exclusive to; 0: not exclusive. */
+    struct door *door;
+    uint64_t log;       /* Its log behind the door; 0 if not durable. */
+    uint64_t window;    /* Dispatch window of each consumer, in octets. */
+
+    /* Guarded by the vhost's topology lock. */
+    struct map_node by_name;
+    struct list in_connection; /* Exclusive queues of one owner. */
+    struct destination destination;
+
+    _Atomic uint32_t refs;
+    atomic_bool deleted; /* Set under the lock; read by route caches without. */
+
+    struct lock lock;
+    /* Guarded by lock. */
+    struct ready *levels;  /* One a priority, 0 lowest; effective.max_priority + 1 of them. */
+    size_t ready_count;
+    uint64_t ready_octets; /* Of bodies. */
+    size_t unacked_count;
+    uint64_t next_sequence;
+    struct list consumers; /* All, by in_queue. */
+    size_t consumer_count;
+    struct list waiting;   /* By in_waiting: highest priority first, then longest waiting. */
+    struct consumer *active; /* The one of a single-active-consumer queue. */
+    bool has_exclusive_consumer;
+    bool had_consumer;
+};
+
+struct queue_spec {
+    struct bytes name;
+    struct bytes arguments; /* Canonical table. */
+    struct queue_arguments effective;
+    bool durable;
+    bool auto_delete;
+    uint64_t owner;
+    uint64_t window;
+};
+
+/* With one reference. Copies names. */
+struct queue *queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *spec);
+
+static inline void
+queue_ref(struct queue *q)
+{
+    atomic_fetch_add_explicit(&q->refs, 1, memory_order_relaxed);
+}
+
+void queue_unref(struct queue *q);
+
+enum append_outcome {
+    APPEND_DONE,
+    APPEND_REJECTED, /* Over its length limit with overflow reject-publish. */
+    APPEND_GONE,     /* The queue was deleted: route again. */
+};
+
+/* One message for one queue. Its entry's reference passes to the queue if the outcome is DONE. */
+struct append {
+    struct queue *queue;
+    struct entry entry;
+    uint32_t publish; /* The caller's own number for the message. */
+    enum append_outcome outcome;
+};
+
+/* Appends in order, all under one lock, and hands out what consumers can take. Sets the outcomes.
+ * Returns the ticket of the round that makes the durable ones durable, or 0. Any thread. */
+uint64_t queue_append(struct queue *q, struct append *items, size_t count);
+
+/* One delivery that is over. */
+struct settle {
+    struct queue *queue;
+    struct consumer *consumer; /* NULL if cancelled meanwhile, or for basic.get. */
+    struct entry entry;
+};
+
+/* Acknowledged, or rejected without requeue, or sent without need for either: the entries are
+ * done with, their references released, and credit goes back. Returns a ticket if durable records
+ * were settled, else 0. Any thread. */
+uint64_t queue_settle(struct queue *q, const struct settle *items, size_t count);
+
+/* Entries go back to their places. `redelivered`: they had been sent. Any thread. */
+void queue_requeue(struct queue *q, struct settle *items, size_t count, bool redelivered);
+
+/* Takes one message for basic.get; it counts as unacked until settled. The number of messages left
+ * goes to `left`. False if empty or deleted. */
+bool queue_get(struct queue *q, struct entry *out, size_t *left);
+
+enum consume_outcome {
+    CONSUME_DONE,
+    CONSUME_EXCLUSIVE, /* In exclusive use, or exclusive use asked for and impossible. */
+    CONSUME_GONE,
+};
+
+/* Registers the consumer; messages may be assigned at once. */
+enum consume_outcome queue_consume(struct queue *q, struct consumer *c);
+
+/* Unlinks the consumer: nothing is pushed for it after this. Returns true if the queue is
+ * auto-delete and this was its last one, so that the caller must delete it. */
+bool queue_cancel(struct queue *q, struct consumer *c);
+
+/* Gives octets that have been encoded back to the consumer's window. */
+void queue_refill(struct queue *q, struct consumer *c);
+
+/* Retries a consumer whose shared credit may have come back. */
+void queue_retry(struct queue *q, struct consumer *c);
+
+/* Puts the consumer under the channel's shared limit. */
+void queue_share_credit(struct queue *q, struct consumer *c, struct shared_credit *shared);
+
+/* Drops all ready messages and returns how many. */
+size_t queue_purge(struct queue *q);
+
+struct queue_counts {
+    size_t ready;
+    size_t unacked;
+    size_t consumers;
+};
+
+struct queue_counts queue_counts(struct queue *q);
+
+/* Marks it deleted, drops its messages, detaches its consumers and tells their connections.
+ * Fails without effect if a condition is set and not met (`ex` gets 406). The vhost does the rest.
+ * Returns the number of messages that were ready in `ready`. */
+bool queue_end(struct queue *q, bool if_unused, bool if_empty, size_t *ready,
+               struct amqp_exception *ex);
+
+#endif

@@ -1,0 +1,81 @@
+#ifndef BROKER_CORE_VHOST_H
+#define BROKER_CORE_VHOST_H
+
+/*
+ * A virtual host: exchanges, queues and bindings by name. Definitions change under the topology
+ * lock (first in lock order); publishers read under it only when their route cache misses.
+ *
+ * The functions here are what AMQP's exchange.* and queue.* methods do, with RabbitMQ's checks in
+ * RabbitMQ's order; failures fill in a protocol exception and have no effect. What changes
+ * something durable returns a ticket of the door: the change may be answered once it is committed.
+ */
+
+#include "broker/base/lock.h"
+#include "broker/base/map.h"
+#include "broker/core/exchange.h"
+#include "broker/core/queue.h"
+
+struct vhost {
+    struct bytes name;
+    struct door *door;
+    struct rwlock topology;
+    struct map exchanges;   /* Guarded by topology. */
+    struct map queues;      /* Guarded by topology. */
+    _Atomic uint64_t epoch; /* Moves with every change of exchanges and bindings. */
+};
+
+/* With the exchanges that AMQP and RabbitMQ predeclare. */
+struct vhost *vhost_create(struct bytes name, struct door *door);
+
+void vhost_destroy(struct vhost *v);
+
+/* Borrowed, with the topology lock held; NULL if absent. */
+struct exchange *vhost_find_exchange(struct vhost *v, struct bytes name)
+    REQUIRES_SHARED(v->topology);
+struct queue *vhost_find_queue(struct vhost *v, struct bytes name) REQUIRES_SHARED(v->topology);
+
+/* A reference to the queue, for the connection `connection`: 404 if absent, 405 if it is exclusive
+ * to another. NULL with `ex` filled in. */
+struct queue *vhost_use_queue(struct vhost *v, struct bytes name, uint64_t connection,
+                              struct amqp_exception *ex);
+
+/* exchange.declare */
+bool vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64_t *ticket,
+                            struct amqp_exception *ex);
+bool vhost_check_exchange(struct vhost *v, struct bytes name, struct amqp_exception *ex);
+
+/* exchange.delete; deleting what is absent is fine. */
+bool vhost_delete_exchange(struct vhost *v, struct bytes name, bool if_unused, uint64_t *ticket,
+                           struct amqp_exception *ex);
+
+/* queue.declare, active. `connection` declares. Gives a reference and whether it is new. */
+bool vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t connection,
+                         struct queue **out, bool *created, uint64_t *ticket,
+                         struct amqp_exception *ex);
+
+/* queue.delete, and the end of exclusive and auto-delete queues. Does nothing to a queue that is
+ * deleted already. The caller's reference stays. */
+bool vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool if_empty,
+                        size_t *ready, uint64_t *ticket, struct amqp_exception *ex);
+
+/* One binding, as queue.bind or exchange.bind name it. */
+struct bind_spec {
+    struct bytes source;
+    enum destination_kind destination_kind;
+    struct bytes destination;
+    struct bytes key;
+    struct bytes arguments; /* Table as received. */
+};
+
+bool vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
+                uint64_t *ticket, struct amqp_exception *ex);
+
+/* Unbinding what is not bound is fine. */
+bool vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
+                  uint64_t *ticket, struct amqp_exception *ex);
+
+/* "no exchange 'x' in vhost '/'" and its like: always false. */
+bool vhost_raise_no_exchange(const struct vhost *v, struct bytes name, struct amqp_exception *ex);
+bool vhost_raise_no_queue(const struct vhost *v, struct bytes name, struct amqp_exception *ex);
+
+#endif

@@ -1,0 +1,157 @@
+/* exchange.declare and exchange.delete. */
+
+#include "broker/base/mem.h"
+#include "broker/core/definition.h"
+#include "broker/core/queue_arguments.h"
+#include "broker/core/vhost_internal.h"
+
+void
+exchange_changed(struct exchange *x)
+{
+    atomic_fetch_add(&x->epoch, 1);
+    atomic_fetch_add(&x->vhost->epoch, 1);
+}
+
+/* Exchanges that lost a binding, each a reference, to look at once all bindings are gone. */
+struct losers {
+    struct exchange **items;
+    size_t count;
+    size_t capacity;
+};
+
+static void
+note_loser(void *context, struct router *source)
+{
+    struct losers *l = context;
+    struct exchange *x = exchange_of_router(source);
+    exchange_changed(x);
+    if (!x->auto_delete || router_binding_count(source) > 0)
+        return;
+    if (l->count == l->capacity) {
+        l->capacity = l->capacity == 0 ? 8 : l->capacity * 2;
+        l->items = mem_resize(l->items, l->capacity * sizeof(struct exchange *));
+    }
+    exchange_ref(x);
+    l->items[l->count++] = x;
+}
+
+static bool
+is_known(struct vhost *v, const struct exchange *x) REQUIRES(v->topology)
+{
+    return vhost_find_exchange(v, x->name) == x;
+}
+
+/* Takes the exchange out of the vhost. Exchanges that lead to it lose bindings: they are noted.
+ * Returns the ticket of its row's deletion, or 0. */
+static uint64_t
+exchange_take_out(struct vhost *v, struct exchange *x, struct losers *losers) REQUIRES(v->topology)
+{
+    map_remove(&v->exchanges, &x->by_name);
+    destination_unbind_all(&x->router.destination, note_loser, losers);
+    const uint64_t ticket = x->durable ? definition_forget_exchange(v, x) : 0;
+    router_fini(&x->router);
+    exchange_changed(x);
+    exchange_unref(x);
+    return ticket;
+}
+
+static uint64_t
+losers_remove(struct vhost *v, struct losers *losers) REQUIRES(v->topology)
+{
+    uint64_t ticket = 0;
+    while (losers->count > 0) {
+        struct exchange *x = losers->items[--losers->count];
+        const uint64_t later = is_known(v, x) ? exchange_take_out(v, x, losers) : 0;
+        ticket = later > ticket ? later : ticket;
+        exchange_unref(x);
+    }
+    mem_free(losers->items);
+    return ticket;
+}
+
+uint64_t
+exchange_remove(struct vhost *v, struct exchange *x)
+{
+    struct losers losers = { 0 };
+    const uint64_t own = exchange_take_out(v, x, &losers);
+    const uint64_t others = losers_remove(v, &losers);
+    return others > own ? others : own;
+}
+
+uint64_t
+destination_remove_bindings(struct vhost *v, struct destination *d)
+{
+    struct losers losers = { 0 };
+    destination_unbind_all(d, note_loser, &losers);
+    return losers_remove(v, &losers);
+}
+
+static bool
+exchange_equivalent(const struct exchange *x, const struct exchange_spec *spec,
+                    struct amqp_exception *ex)
+{
+    char subject[OBJECT_NAME_SIZE];
+    exchange_subject(subject, x->vhost, x->name);
+    if (x->router.type != spec->type)
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                          "inequivalent arg 'type' for %s: received '%s' but current is '%s'",
+                          subject, router_type_name(spec->type),
+                          router_type_name(x->router.type));
+    return bool_equivalent("durable", spec->durable, x->durable, subject, ex) &&
+           bool_equivalent("auto_delete", spec->auto_delete, x->auto_delete, subject, ex) &&
+           bool_equivalent("internal", spec->internal, x->internal, subject, ex) &&
+           argument_equivalent(spec->arguments, x->arguments, "alternate-exchange", subject, ex);
+}
+
+bool
+vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64_t *ticket,
+                       struct amqp_exception *ex)
+{
+    bool ok = true;
+    *ticket = 0;
+    rwlock_write(&v->topology);
+    struct exchange *x = vhost_find_exchange(v, spec->name);
+    if (x != NULL) {
+        ok = exchange_equivalent(x, spec, ex);
+    } else if (bytes_start_with(spec->name, BYTES_LITERAL("amq."))) {
+        ok = amqp_raise(ex, AMQP_ACCESS_REFUSED,
+                        "exchange name '%.*s' contains reserved prefix 'amq.*'",
+                        BYTES_ARGS(spec->name));
+    } else {
+        x = exchange_create(v, spec);
+        map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
+        exchange_changed(x);
+        if (x->durable)
+            *ticket = definition_keep_exchange(v, x);
+    }
+    rwlock_write_end(&v->topology);
+    return ok;
+}
+
+bool
+vhost_check_exchange(struct vhost *v, struct bytes name, struct amqp_exception *ex)
+{
+    rwlock_read(&v->topology);
+    const bool found = vhost_find_exchange(v, name) != NULL;
+    rwlock_read_end(&v->topology);
+    return found || vhost_raise_no_exchange(v, name, ex);
+}
+
+bool
+vhost_delete_exchange(struct vhost *v, struct bytes name, bool if_unused, uint64_t *ticket,
+                      struct amqp_exception *ex)
+{
+    bool ok = true;
+    *ticket = 0;
+    rwlock_write(&v->topology);
+    struct exchange *x = vhost_find_exchange(v, name);
+    if (x != NULL && if_unused && router_binding_count(&x->router) > 0) {
+        char subject[OBJECT_NAME_SIZE];
+        exchange_subject(subject, v, name);
+        ok = amqp_raise(ex, AMQP_PRECONDITION_FAILED, "%s in use", subject);
+    } else if (x != NULL) {
+        *ticket = exchange_remove(v, x);
+    }
+    rwlock_write_end(&v->topology);
+    return ok;
+}

@@ -1,0 +1,113 @@
+/* queue.declare and queue.delete. */
+
+#include "broker/core/definition.h"
+#include "broker/core/vhost_internal.h"
+
+static bool
+raise_locked(const struct queue *q, struct amqp_exception *ex)
+{
+    char subject[OBJECT_NAME_SIZE];
+    queue_subject(subject, q->vhost, q->name);
+    return amqp_raise(ex, AMQP_RESOURCE_LOCKED,
+                      "cannot obtain exclusive access to locked %s. It could be originally "
+                      "declared on another connection or the exclusive property value does not "
+                      "match that of the original declaration.",
+                      subject);
+}
+
+struct queue *
+vhost_use_queue(struct vhost *v, struct bytes name, uint64_t connection, struct amqp_exception *ex)
+{
+    rwlock_read(&v->topology);
+    struct queue *q = vhost_find_queue(v, name);
+    if (q != NULL)
+        queue_ref(q);
+    rwlock_read_end(&v->topology);
+    if (q == NULL) {
+        vhost_raise_no_queue(v, name, ex);
+        return NULL;
+    }
+    if (q->owner != 0 && q->owner != connection) {
+        raise_locked(q, ex);
+        queue_unref(q);
+        return NULL;
+    }
+    return q;
+}
+
+static bool
+queue_equivalent(const struct queue *q, const struct queue_spec *spec, uint64_t connection,
+                 struct amqp_exception *ex)
+{
+    char subject[OBJECT_NAME_SIZE];
+    queue_subject(subject, q->vhost, q->name);
+    if (q->owner != spec->owner || (q->owner != 0 && q->owner != connection))
+        return raise_locked(q, ex);
+    return bool_equivalent("durable", spec->durable, q->durable, subject, ex) &&
+           bool_equivalent("auto_delete", spec->auto_delete, q->auto_delete, subject, ex) &&
+           queue_arguments_equivalent(spec->arguments, q->arguments, q->name, q->vhost->name, ex);
+}
+
+static struct queue *
+queue_insert(struct vhost *v, const struct queue_spec *spec, uint64_t *ticket)
+    REQUIRES(v->topology)
+{
+    struct queue *q = queue_create(v, v->door, spec);
+    map_insert(&v->queues, &q->by_name, bytes_hash(q->name));
+    if (q->durable)
+        *ticket = definition_keep_queue(v, q);
+    return q;
+}
+
+bool
+vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t connection,
+                    struct queue **out, bool *created, uint64_t *ticket, struct amqp_exception *ex)
+{
+    bool ok = true;
+    *ticket = 0;
+    *created = false;
+    struct queue_spec parsed = *spec;
+    rwlock_write(&v->topology);
+    struct queue *q = vhost_find_queue(v, spec->name);
+    if (q != NULL) {
+        ok = queue_equivalent(q, spec, connection, ex);
+    } else {
+        ok = queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex);
+        if (ok) {
+            q = queue_insert(v, &parsed, ticket);
+            *created = true;
+        }
+    }
+    if (ok) {
+        queue_ref(q);
+        *out = q;
+    }
+    rwlock_write_end(&v->topology);
+    return ok;
+}
+
+bool
+vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool if_empty, size_t *ready,
+                   uint64_t *ticket, struct amqp_exception *ex)
+{
+    bool ok = true;
+    bool removed = false;
+    *ready = 0;
+    *ticket = 0;
+    rwlock_write(&v->topology);
+    if (vhost_find_queue(v, q->name) == q) {
+        ok = queue_end(q, if_unused, if_empty, ready, ex);
+        if (ok) {
+            removed = true;
+            map_remove(&v->queues, &q->by_name);
+            list_unlink(&q->in_connection);
+            *ticket = destination_remove_bindings(v, &q->destination);
+            if (q->durable)
+                *ticket = definition_forget_queue(v, q); /* Not before the other. */
+        }
+    }
+    rwlock_write_end(&v->topology);
+    if (removed)
+        queue_unref(q);
+    return ok;
+}

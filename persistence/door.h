@@ -1,0 +1,66 @@
+#ifndef PERSISTENCE_DOOR_H
+#define PERSISTENCE_DOOR_H
+
+/*
+ * The door: everything durable goes through it. Any thread pushes effects; one committer thread
+ * takes all that have come together as a round and hands it to the engine; when the engine says
+ * that the round is committed, those who wait for it are told.
+ *
+ * A ticket is the number of the round that an effect went into. Pushing and the committer's taking
+ * of number and list are each one step under one lock, so an effect can neither miss the round its
+ * ticket names nor wait for one that never comes. Ticket 0 means: nothing to wait for.
+ *
+ * The door knows octets and log ids, not AMQP.
+ */
+
+#include "broker/base/buf.h"
+#include "persistence/engine.h"
+
+enum effect_kind {
+    EFFECT_PUT,     /* Row `payload` at `key`: definitions. */
+    EFFECT_DELETE,  /* Row at `key`. */
+    EFFECT_RECORDS, /* `count` records of `log`, serialised in payload, numbered from `sequence`. */
+    EFFECT_SETTLE,  /* Records of `log` are no longer needed: payload holds their 64-bit sequences. */
+    EFFECT_LOG_END, /* `log` and all of its records are gone; its id is never used again. */
+};
+
+/* Within a round the engine sees effects in the order in which they were pushed. */
+struct effect {
+    enum effect_kind kind;
+    uint64_t log;
+    uint64_t sequence;
+    uint32_t count;
+    struct buf key;
+    struct buf payload;
+};
+
+struct door;
+
+/* Called from the committer's or the engine's thread whenever door_committed or door_has_failed
+ * may have changed. Must not block. */
+typedef void door_notify(void *context);
+
+/* Starts the committer. The door owns the engine. `bytes_max` bounds what waits for commit. */
+struct door *door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify,
+                         void *context);
+
+/* Commits what has been pushed, stops the committer, destroys the engine. No push may follow. */
+void door_destroy(struct door *door);
+
+/* Takes over key and payload of the effect and returns its ticket. Never blocks on the engine.
+ * Any thread; typically called under a queue's lock, so that sequence order is push order. */
+uint64_t door_push(struct door *door, const struct effect *effect);
+
+/* The highest round that is committed together with all before it. Any thread. */
+uint64_t door_committed(const struct door *door);
+
+/* True once a round's outcome is unknown: nothing is committed any more. Any thread. */
+bool door_has_failed(const struct door *door);
+
+/* True while more than bytes_max wait: publishers must pause until the next notify. Any thread. */
+bool door_is_full(const struct door *door);
+
+/* A new id for a log, never used before. Any thread. */
+uint64_t door_new_log(struct door *door);
+
+#endif
