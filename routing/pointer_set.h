@@ -2,24 +2,30 @@
 #define ROUTING_POINTER_SET_H
 
 /*
- * Which pointers have been seen: an open hash table without removal, for the time of one routing.
- * A zeroed set is empty and owns nothing. Owner: one thread.
+ * Which pointers have been seen, for the time of one routing: a few are searched one by one, many
+ * are hashed. There is no removal. Owner: one thread. What is pointed to is never looked at.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define POINTER_SET_FEW 16
+
 struct pointer_set {
-    const void **slots;
-    size_t slot_count; /* In use: a power of two, or 0. */
-    size_t capacity;   /* Allocated slots. */
     size_t count;
+    const void **slots; /* Open hash table of all members, empty until they are more than a few. */
+    size_t slot_count;  /* A power of two, or 0. */
+    const void *few[POINTER_SET_FEW]; /* The first members. */
 };
 
+void pointer_set_init(struct pointer_set *s);
+
+/* Releases the memory; the set is empty and usable again. */
 void pointer_set_fini(struct pointer_set *s);
 
-/* Keeps the memory. Costs as much as the set was large, not as it ever was. */
+/* Keeps the memory unless most of it was idle: the cost is that of what was in, not of what ever
+ * was in. */
 void pointer_set_clear(struct pointer_set *s);
 
 /* False if the pointer was in already. NULL cannot be added. */

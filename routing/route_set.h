@@ -14,13 +14,13 @@
 
 struct destination;
 
-#define ROUTE_SET_FEW 16
+#define ROUTE_SET_FEW POINTER_SET_FEW
 
 struct route_set {
     struct destination **items;
     size_t count;
     size_t capacity;
-    struct pointer_set members; /* In use once there are more than a few. */
+    struct pointer_set members;
     struct destination *few[ROUTE_SET_FEW];
 };
 

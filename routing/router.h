@@ -127,18 +127,18 @@ const struct binding *destination_next_binding(const struct destination *d,
 /* What is known of a message; borrowed for the call. */
 struct route_query {
     struct bytes key;
+    /* In message order; of several with the same name the first is taken. */
+    const struct header *headers;
+    size_t header_count;
     /* Further keys (CC and BCC). All keys count as one routing: only if none of them leads
      * anywhere is there reason to use an alternate. */
     const struct bytes *more_keys;
     size_t more_key_count;
-    /* In message order; of several with the same name the first is taken. */
-    const struct header *headers;
-    size_t header_count;
 };
 
 /* What routing needs to know from the broker. */
 struct route_context {
-    /* Where messages go that r leads nowhere, or NULL. Called with r unchanged, at most once each. */
+    /* Where messages go that r leads nowhere, or NULL. Asked at most once for each router. */
     struct router *(*alternate)(void *context, const struct router *r);
     void *context;
 };

@@ -51,8 +51,21 @@ message_create(struct bytes exchange, struct bytes key, struct bytes properties,
     at += key.size;
     if (properties.size > 0)
         memcpy(at, properties.data, properties.size);
-    memory_charge((int64_t)message_cost(m));
+    memory_charge((int64_t)(message_cost(m) - body_size));
     return m;
+}
+
+void
+message_charge_body(uint64_t octets)
+{
+    memory_charge((int64_t)octets);
+}
+
+void
+message_abandon(struct message *m, uint64_t missing)
+{
+    memory_charge((int64_t)missing);
+    message_unref(m);
 }
 
 void

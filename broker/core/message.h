@@ -43,6 +43,12 @@ message_ref_many(struct message *m, uint32_t count)
 
 void message_unref(struct message *m);
 
+/* Octets of a body have come in: only then do they count. */
+void message_charge_body(uint64_t octets);
+
+/* Lets go of a message whose body never came to its end; `missing` octets were not received. */
+void message_abandon(struct message *m, uint64_t missing);
+
 static inline struct bytes
 message_exchange(const struct message *m)
 {

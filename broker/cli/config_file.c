@@ -1,0 +1,391 @@
+#include "broker/cli/config_file.h"
+
+#include "broker/cli/diagnostics.h"
+#include "broker/cli/expand.h"
+#include "broker/cli/file.h"
+#include "broker/cli/text.h"
+#include "broker/cli/yaml_tree.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define PATH_BYTES_MAX 128
+
+struct reader {
+    struct config *config;
+    struct diagnostics *diagnostics;
+};
+
+/* Settings that lie in one struct; the keys of a mapping are looked up below `prefix`. */
+struct scope {
+    const struct config_field *fields;
+    size_t field_count;
+    void *base;
+    const char *prefix; /* "limits." or "server.log."; "" for those of a list's item. */
+    const char *name;   /* For people: "limits", "a listener". */
+};
+
+static bool
+node_is(struct reader *r, const struct tree_node *node, enum tree_kind kind, const char *name)
+{
+    if (node->kind == kind)
+        return true;
+    diagnostics_error(r->diagnostics, DIAGNOSTIC_SHAPE, node->place, NULL, "%s must be %s, got %s",
+                      name, tree_kind_name(kind), tree_kind_name(node->kind));
+    return false;
+}
+
+/* A key with nothing behind it, as left when everything below is commented out. */
+static bool
+node_is_empty(const struct tree_node *node)
+{
+    return node->kind == TREE_SCALAR && node->plain && node->text.size == 0;
+}
+
+/* What the file says is shown, never what ${...} made of it: that may be a secret. */
+static void
+report_value(struct reader *r, const struct tree_node *node, const char *name,
+             const struct config_problem *problem)
+{
+    struct buf got = { 0 };
+    text_quote(&got, node->text);
+    diagnostics_error(r->diagnostics, problem->out_of_range ? DIAGNOSTIC_RANGE : DIAGNOSTIC_VALUE,
+                      node->place, problem->hint, "%s %s, got %s%.*s", name, problem->text,
+                      expand_needed(node->text) ? "the value of " : "",
+                      BYTES_ARGS(buf_bytes(&got)));
+    buf_fini(&got);
+}
+
+static void
+read_setting(struct reader *r, const struct tree_node *node, const struct config_field *field,
+             void *base)
+{
+    if (!node_is(r, node, TREE_SCALAR, field->path))
+        return;
+    struct buf value = { 0 };
+    struct expand_problem expansion;
+    struct config_problem problem;
+    if (!expand(node->text, &value, &expansion))
+        diagnostics_error(r->diagnostics, expansion.code, node->place, expansion.hint, "%s",
+                          expansion.text);
+    else if (!config_field_set(base, field, buf_bytes(&value), &problem))
+        report_value(r, node, field->path, &problem);
+    buf_fini(&value);
+}
+
+/* The part of a path below the prefix up to the next dot, or nothing if it lies elsewhere. */
+static struct bytes
+path_component(const char *path, const char *prefix)
+{
+    const size_t skip = strlen(prefix);
+    if (strncmp(path, prefix, skip) != 0)
+        return BYTES_NONE;
+    return bytes_of(path + skip, strcspn(path + skip, "."));
+}
+
+/* The section another setting of this very name is in, for somebody who indented wrongly. */
+static const struct config_field *
+setting_elsewhere(struct bytes key)
+{
+    for (size_t i = 0; i < config_field_count; i++) {
+        const char *name = strrchr(config_fields[i].path, '.') + 1;
+        if (!config_fields[i].hidden && bytes_equal(key, bytes_of_string(name)))
+            return &config_fields[i];
+    }
+    return NULL;
+}
+
+static void
+report_unknown(struct reader *r, const struct tree_node *key, const char *where,
+               const struct suggestion *s)
+{
+    struct buf text = { 0 };
+    const struct config_field *elsewhere = setting_elsewhere(key->text);
+    text_quote(&text, key->text);
+    if (bytes_equal(key->text, BYTES_LITERAL("<<")))
+        buf_printf(&text, "%s; merge keys are not read, so write the keys out", where);
+    else if (s->best.size > 0)
+        buf_printf(&text, "%s; did you mean \"%.*s\"?", where, BYTES_ARGS(s->best));
+    else if (elsewhere != NULL)
+        buf_printf(&text, "%s; did you mean %s?", where, elsewhere->path);
+    else
+        buf_printf(&text, "%s", where);
+    diagnostics_error(r->diagnostics, DIAGNOSTIC_UNKNOWN_KEY, key->place, NULL, "unknown key %.*s",
+                      BYTES_ARGS(buf_bytes(&text)));
+    buf_fini(&text);
+}
+
+static void
+report_unknown_setting(struct reader *r, const struct tree_node *key, const struct scope *scope)
+{
+    struct suggestion s = { .text = key->text };
+    for (size_t i = 0; i < scope->field_count; i++) {
+        if (!scope->fields[i].hidden)
+            suggestion_offer(&s, path_component(scope->fields[i].path, scope->prefix));
+    }
+    char where[PATH_BYTES_MAX];
+    snprintf(where, sizeof(where), " in %s", scope->name);
+    report_unknown(r, key, where, &s);
+}
+
+static void read_settings(struct reader *r, const struct tree_node *node,
+                          const struct scope *scope);
+
+/* A group is a mapping inside a section, such as server.log. */
+static void
+read_group(struct reader *r, const struct tree_node *node, const struct scope *scope,
+           struct bytes key)
+{
+    char prefix[PATH_BYTES_MAX];
+    char name[PATH_BYTES_MAX];
+    snprintf(prefix, sizeof(prefix), "%s%.*s.", scope->prefix, BYTES_ARGS(key));
+    snprintf(name, sizeof(name), "%s%.*s", scope->prefix, BYTES_ARGS(key));
+    struct scope inner = *scope;
+    inner.prefix = prefix;
+    inner.name = name;
+    read_settings(r, node, &inner);
+}
+
+static void
+read_key(struct reader *r, const struct tree_node *key, const struct tree_node *value,
+         const struct scope *scope)
+{
+    for (size_t i = 0; i < scope->field_count; i++) {
+        const struct config_field *field = &scope->fields[i];
+        const struct bytes part = path_component(field->path, scope->prefix);
+        if (part.size == 0 || !bytes_equal(part, key->text))
+            continue;
+        if (part.data[part.size] == 0)
+            read_setting(r, value, field, scope->base);
+        else
+            read_group(r, value, scope, part);
+        return;
+    }
+    report_unknown_setting(r, key, scope);
+}
+
+static void
+read_settings(struct reader *r, const struct tree_node *node, const struct scope *scope)
+{
+    if (node_is_empty(node) || !node_is(r, node, TREE_MAPPING, scope->name))
+        return;
+    for (size_t i = 0; i < node->item_count; i += 2)
+        read_key(r, node->items[i], node->items[i + 1], scope);
+}
+
+static void
+section_settings(struct reader *r, const char *name, const struct tree_node *key,
+                 const struct tree_node *node)
+{
+    (void)key;
+    char prefix[PATH_BYTES_MAX];
+    snprintf(prefix, sizeof(prefix), "%s.", name);
+    const struct scope scope = {
+        .fields = config_fields,
+        .field_count = config_field_count,
+        .base = r->config,
+        .prefix = prefix,
+        .name = name,
+    };
+    read_settings(r, node, &scope);
+}
+
+static bool
+address_equal(const struct config_address *a, const struct config_address *b)
+{
+    return a->port == b->port && a->port != 0 && strcmp(a->host, b->host) == 0;
+}
+
+static void
+listener_check_unique(struct reader *r, const struct tree_node *item,
+                      const struct config_listener *listener)
+{
+    for (const struct config_listener *l = r->config->listeners; l < listener; l++) {
+        if (!address_equal(&l->bind, &listener->bind))
+            continue;
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_DUPLICATE, item->place, NULL,
+                          "two listeners bind %s port %u", listener->bind.host,
+                          listener->bind.port);
+        return;
+    }
+}
+
+static bool
+mapping_has(const struct tree_node *mapping, struct bytes name)
+{
+    for (size_t i = 0; i < mapping->item_count; i += 2) {
+        if (bytes_equal(mapping->items[i]->text, name))
+            return true;
+    }
+    return false;
+}
+
+static void
+read_listener(struct reader *r, const struct tree_node *item)
+{
+    if (!node_is(r, item, TREE_MAPPING, "a listener"))
+        return;
+    struct config_listener *listener = config_listener_add(r->config);
+    if (listener == NULL)
+        return; /* Too many; the caller says so. */
+    const size_t errors = r->diagnostics->count;
+    if (!mapping_has(item, BYTES_LITERAL("bind")))
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, item->place,
+                          "write {protocol: amqp, bind: \"127.0.0.1:5672\"}",
+                          "a listener must have the key \"bind\"");
+    const struct scope scope = {
+        .fields = config_listener_fields,
+        .field_count = config_listener_field_count,
+        .base = listener,
+        .prefix = "",
+        .name = "a listener",
+    };
+    read_settings(r, item, &scope);
+    if (r->diagnostics->count == errors)
+        listener_check_unique(r, item, listener);
+    else
+        r->config->listener_count--; /* Not to be compared with. */
+}
+
+/* A list in the file replaces the default listener. */
+static void
+section_listeners(struct reader *r, const char *name, const struct tree_node *key,
+                  const struct tree_node *node)
+{
+    const bool empty = node_is_empty(node);
+    if (!empty && !node_is(r, node, TREE_LIST, name))
+        return;
+    const size_t count = empty ? 0 : node->item_count;
+    if (count == 0 || count > CONFIG_LISTENERS_MAX)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_RANGE, empty ? key->place : node->place, NULL,
+                          "%s must have between 1 and %d items, got %zu", name,
+                          CONFIG_LISTENERS_MAX, count);
+    r->config->listener_count = 0;
+    for (size_t i = 0; i < count; i++)
+        read_listener(r, node->items[i]);
+}
+
+static void
+section_version(struct reader *r, const char *name, const struct tree_node *key,
+                const struct tree_node *node)
+{
+    (void)key;
+    if (!node_is(r, node, TREE_SCALAR, name) || bytes_equal(node->text, BYTES_LITERAL("1")))
+        return;
+    struct buf got = { 0 };
+    text_quote(&got, node->text);
+    diagnostics_error(r->diagnostics, DIAGNOSTIC_SCHEMA, node->place, NULL,
+                      "version of the file format must be 1, got %.*s",
+                      BYTES_ARGS(buf_bytes(&got)));
+    buf_fini(&got);
+}
+
+static void
+section_later(struct reader *r, const char *name, const struct tree_node *key,
+              const struct tree_node *node)
+{
+    (void)node;
+    diagnostics_error(r->diagnostics, DIAGNOSTIC_SECTION_LATER, key->place,
+                      "remove the section, or run a later version",
+                      "railmq %s does not read the section \"%s\" yet", RAIL_VERSION, name);
+}
+
+/* The top level of the file. A new section is a new row. */
+static const struct section {
+    const char *name;
+    void (*read)(struct reader *r, const char *name, const struct tree_node *key,
+                 const struct tree_node *node);
+    bool hidden; /* Never suggested. */
+} sections[] = {
+    { "version", section_version, false },
+    { "server", section_settings, false },
+    { "listeners", section_listeners, false },
+    { "limits", section_settings, false },
+    { "testing", section_settings, true },
+    { "include", section_later, true },
+    { "tls", section_later, true },
+    { "apply", section_later, true },
+    { "users", section_later, true },
+    { "vhosts", section_later, true },
+};
+#define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
+
+static void
+read_section(struct reader *r, const struct tree_node *key, const struct tree_node *value)
+{
+    struct suggestion s = { .text = key->text };
+    for (size_t i = 0; i < SECTION_COUNT; i++) {
+        const struct bytes name = bytes_of_string(sections[i].name);
+        if (bytes_equal(name, key->text)) {
+            sections[i].read(r, sections[i].name, key, value);
+            return;
+        }
+        if (!sections[i].hidden)
+            suggestion_offer(&s, name);
+    }
+    report_unknown(r, key, "", &s);
+}
+
+static void
+read_root(struct reader *r, const struct tree_node *root)
+{
+    const struct place start = { .line = 1, .column = 1, .width = 1 };
+    if (root != NULL && !node_is_empty(root) && !node_is(r, root, TREE_MAPPING, "the file"))
+        return;
+    if (root == NULL || root->kind != TREE_MAPPING ||
+        !mapping_has(root, BYTES_LITERAL("version"))) {
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, start,
+                          "write version: 1 at the top of the file",
+                          "the key \"version\" is missing");
+    }
+    for (size_t i = 0; root != NULL && i < root->item_count; i += 2)
+        read_section(r, root->items[i], root->items[i + 1]);
+}
+
+bool
+config_text_read(const char *name, struct bytes text, struct config *config, struct buf *report)
+{
+    struct diagnostics d;
+    struct yaml_tree tree;
+    struct config changed = *config;
+    struct reader r = { .config = &changed, .diagnostics = &d };
+    diagnostics_init(&d, name, text);
+    if (yaml_tree_read(&tree, &d))
+        read_root(&r, tree.root);
+    const bool fine = d.count == 0;
+    if (fine)
+        *config = changed;
+    diagnostics_print(&d, report);
+    diagnostics_fini(&d);
+    yaml_tree_fini(&tree);
+    return fine;
+}
+
+static void
+report_unreadable(const char *path, int why, struct buf *report)
+{
+    struct diagnostics d;
+    diagnostics_init(&d, path, BYTES_NONE);
+    if (why == EFBIG)
+        diagnostics_error(&d, DIAGNOSTIC_FILE, (struct place){ 0 }, NULL,
+                          "larger than %u MiB, too large for a configuration file",
+                          CONFIG_FILE_BYTES_MAX >> 20);
+    else
+        diagnostics_error(&d, DIAGNOSTIC_FILE, (struct place){ 0 }, NULL, "cannot be read: %s",
+                          strerror(why));
+    diagnostics_print(&d, report);
+    diagnostics_fini(&d);
+}
+
+bool
+config_file_read(const char *path, struct config *config, struct buf *report)
+{
+    struct buf text = { 0 };
+    bool fine = false;
+    if (file_read(path, CONFIG_FILE_BYTES_MAX, &text))
+        fine = config_text_read(path, buf_bytes(&text), config, report);
+    else
+        report_unreadable(path, errno, report);
+    buf_fini(&text);
+    return fine;
+}

@@ -1,0 +1,24 @@
+#ifndef BROKER_CLI_CONFIG_FILE_H
+#define BROKER_CLI_CONFIG_FILE_H
+
+/*
+ * Reads the configuration file into struct config. The keys are those of config.def; a section that
+ * is more than settings has its own row in the table of config_file.c. Reading is all or nothing:
+ * with any error the config stays as it was, and the report shows every error of the file. Reads
+ * the environment and other files where the file says so; call before threads start.
+ */
+
+#include "broker/base/buf.h"
+#include "broker/core/config.h"
+
+#define CONFIG_FILE_BYTES_MAX (16u << 20)
+
+/* Writes over what `config` holds. On false `config` is unchanged and the errors, for a terminal,
+ * are appended to `report`. */
+bool config_file_read(const char *path, struct config *config, struct buf *report);
+
+/* The same for content that is in memory; `name` stands for the file in the errors. */
+bool config_text_read(const char *name, struct bytes text, struct config *config,
+                      struct buf *report);
+
+#endif

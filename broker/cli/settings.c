@@ -1,0 +1,225 @@
+#include "broker/cli/settings.h"
+
+#include "broker/cli/config_file.h"
+#include "broker/cli/options.h"
+#include "broker/cli/text.h"
+#include "broker/core/config_value.h"
+
+#include <stdio.h>
+
+#define HELP_INDENT 6
+
+static const struct option serve_options[] = {
+    { .letter = 'c',
+      .name = "config",
+      .argument = "FILE",
+      .doc = "Read the settings from this YAML file. Other options beat it. The keys are listed by "
+             "railmq help config." },
+    { .letter = 'l',
+      .name = "listen",
+      .argument = "HOST:PORT",
+      .repeats = true,
+      .doc = "Listen for AMQP here, instead of where the file says. Write 0.0.0.0:5672 for all of "
+             "IPv4 and [::]:5672 for IPv6 and IPv4; port 0 lets the system choose. Default: "
+             "127.0.0.1:5672." },
+    { .letter = 'd', .name = "data-dir", .argument = "DIR", .path = "server.data_dir" },
+    { .letter = 'w', .name = "workers", .argument = "N", .path = "server.workers" },
+    { .letter = 'L', .name = "log-level", .argument = "LEVEL", .path = "server.log.level" },
+};
+
+static const struct command serve_command = {
+    .name = "railmq serve",
+    .arguments = "",
+    .doc = "Run the broker in the foreground until it gets SIGTERM or SIGINT. The log goes to "
+           "stderr.",
+    .options = serve_options,
+    .option_count = sizeof(serve_options) / sizeof(serve_options[0]),
+};
+
+static const struct command check_command = {
+    .name = "railmq check",
+    .arguments = "FILE",
+    .argument_min = 1,
+    .argument_max = 1,
+    .doc = "Read a configuration file as railmq serve would, and print every error in it. Nothing "
+           "is started or changed.",
+};
+
+static void
+print(FILE *stream, const struct buf *text)
+{
+    if (text->size > 0)
+        fwrite(text->data, 1, text->size, stream);
+    fflush(stream);
+}
+
+static void
+print_help(const struct command *command)
+{
+    struct buf text = { 0 };
+    options_help(command, &text);
+    print(stdout, &text);
+    buf_fini(&text);
+}
+
+/* False, with what was wrong in `report`, if the value does not do. */
+static bool
+value_apply(const struct option_value *value, const struct config_field *field, void *base,
+            struct buf *report)
+{
+    struct config_problem problem;
+    if (config_field_set(base, field, bytes_of_string(value->text), &problem))
+        return true;
+    buf_printf(report, "%s: --%s %s, got ", serve_command.name, value->option->name, problem.text);
+    text_quote(report, bytes_of_string(value->text));
+    if (problem.hint != NULL)
+        buf_printf(report, "; %s", problem.hint);
+    buf_printf(report, "\n");
+    return false;
+}
+
+static const struct config_field *
+listener_field(const char *name)
+{
+    size_t i = 0;
+    while (strcmp(config_listener_fields[i].path, name) != 0)
+        i++;
+    return &config_listener_fields[i];
+}
+
+/* The first --listen replaces the listeners of the file. */
+static bool
+listen_apply(const struct option_value *value, struct config *config, bool *replaced,
+             struct buf *report)
+{
+    if (!*replaced)
+        config->listener_count = 0;
+    *replaced = true;
+    struct config_listener *listener = config_listener_add(config);
+    if (listener == NULL) {
+        buf_printf(report, "%s: --listen is given more than %d times\n", serve_command.name,
+                   CONFIG_LISTENERS_MAX);
+        return false;
+    }
+    return value_apply(value, listener_field("bind"), listener, report);
+}
+
+static bool
+options_apply(const struct options *options, struct config *config, struct buf *report)
+{
+    bool replaced = false;
+    for (size_t i = 0; i < options->value_count; i++) {
+        const struct option_value *value = &options->values[i];
+        const char *path = value->option->path;
+        bool fine = true;
+        if (path != NULL)
+            fine = value_apply(value, config_field_find(path), config, report);
+        else if (strcmp(value->option->name, "listen") == 0)
+            fine = listen_apply(value, config, &replaced, report);
+        if (!fine)
+            return false;
+    }
+    return true;
+}
+
+/* Exit status, EXIT_FINE if `config` is complete. The file is read first, so that options beat it
+ * wherever they stand. */
+static int
+settings_apply(const struct options *options, struct config *config, struct buf *report)
+{
+    const char *file = options_get(options, "config");
+    config_init(config);
+    if (file != NULL && !config_file_read(file, config, report))
+        return EXIT_FAILED;
+    return options_apply(options, config, report) ? EXIT_FINE : EXIT_USAGE;
+}
+
+bool
+settings_read(int argc, char **argv, struct config *config, int *status)
+{
+    struct options options;
+    struct buf report = { 0 };
+    const enum options_result result = options_parse(&options, &serve_command, argc, argv, &report);
+    *status = result == OPTIONS_WRONG ? EXIT_USAGE : EXIT_FINE;
+    if (result == OPTIONS_HELP)
+        print_help(&serve_command);
+    if (result == OPTIONS_FINE)
+        *status = settings_apply(&options, config, &report);
+    print(stderr, &report);
+    buf_fini(&report);
+    options_fini(&options);
+    return result == OPTIONS_FINE && *status == EXIT_FINE;
+}
+
+static int
+check_file(const char *path, struct buf *report)
+{
+    struct config config;
+    config_init(&config);
+    if (!config_file_read(path, &config, report))
+        return EXIT_FAILED;
+    printf("%s: ok\n", path);
+    return EXIT_FINE;
+}
+
+int
+settings_check(int argc, char **argv)
+{
+    struct options options;
+    struct buf report = { 0 };
+    int status = EXIT_FINE;
+    const enum options_result result = options_parse(&options, &check_command, argc, argv, &report);
+    if (result == OPTIONS_WRONG)
+        status = EXIT_USAGE;
+    else if (result == OPTIONS_HELP)
+        print_help(&check_command);
+    else
+        status = check_file(options.arguments[0], &report);
+    print(stderr, &report);
+    buf_fini(&report);
+    options_fini(&options);
+    return status;
+}
+
+static void
+field_describe(const struct config_field *field, const char *prefix, struct buf *out)
+{
+    buf_printf(out, "  %s%s", prefix, field->path);
+    if (field->fallback != NULL)
+        buf_printf(out, ": %s", field->fallback);
+    buf_printf(out, "\n");
+    struct buf doc = { 0 };
+    buf_printf(&doc, "%s", field->doc);
+    if (field->kind->number != NULL)
+        buf_printf(&doc, " Must be %s between %s and %s.", field->kind->what, field->min,
+                   field->max);
+    buf_append(&doc, "", 1);
+    text_wrap(out, (const char *)doc.data, HELP_INDENT);
+    buf_fini(&doc);
+}
+
+static const char settings_example[] = "version: 1\n"
+                                       "server:\n"
+                                       "  data_dir: /var/lib/railmq\n"
+                                       "  log: {level: info}\n"
+                                       "listeners:\n"
+                                       "  - {protocol: amqp, bind: \"[::]:5672\"}\n"
+                                       "limits:\n"
+                                       "  memory_high_watermark: 60%\n";
+
+void
+settings_help(struct buf *out)
+{
+    text_wrap(out,
+              "The configuration file is YAML. The key \"version: 1\" is required; all others have "
+              "the defaults shown. Values may contain ${env:NAME}, ${env:NAME:-default}, "
+              "${file:/path} and ${cred:name}; $$ is a plain $. Check a file with railmq check.",
+              0);
+    buf_printf(out, "\nExample:\n\n%s\nKeys:\n", settings_example);
+    for (size_t i = 0; i < config_field_count; i++) {
+        if (!config_fields[i].hidden)
+            field_describe(&config_fields[i], "", out);
+    }
+    for (size_t i = 0; i < config_listener_field_count; i++)
+        field_describe(&config_listener_fields[i], "listeners[].", out);
+}

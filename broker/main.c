@@ -1,0 +1,128 @@
+/* The executable: finds the subcommand and runs it. Everything it can do is a row of `commands`. */
+
+#include "broker/cli/options.h"
+#include "broker/cli/settings.h"
+#include "broker/cli/text.h"
+#include "broker/perf/perf.h"
+#include "broker/session/serve.h"
+
+#include <stdio.h>
+
+#define HELP_INDENT 10
+
+static int help_main(int argc, char **argv);
+
+static int
+serve_main(int argc, char **argv)
+{
+    struct config config;
+    int status;
+    if (!settings_read(argc, argv, &config, &status))
+        return status;
+    return serve_run(&config);
+}
+
+/* `run` gets the command's own name as argv[0]. */
+static const struct subcommand {
+    const char *name;
+    const char *doc;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    { "serve", "Run the broker.", serve_main },
+    { "perf", "Put load on a broker and measure it.", perf_main },
+    { "check", "Check a configuration file.", settings_check },
+    { "help",
+      "Explain a command (railmq help serve) or the configuration file (railmq help config).",
+      help_main },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct subcommand *
+command_find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int
+print(struct buf *text)
+{
+    fwrite(text->data, 1, text->size, stdout);
+    buf_fini(text);
+    return EXIT_FINE;
+}
+
+static int
+explain(void)
+{
+    struct buf out = { 0 };
+    buf_printf(&out, "railmq %s, a message broker that speaks AMQP 0-9-1.\n\n", RAIL_VERSION);
+    buf_printf(&out, "Usage: railmq COMMAND [OPTION]...\n       railmq --help | --version\n\n");
+    buf_printf(&out, "Commands:\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        buf_printf(&out, "  %s", commands[i].name);
+        text_wrap(&out, commands[i].doc, HELP_INDENT);
+    }
+    buf_printf(&out, "\nrailmq COMMAND --help lists the options of a command.\n");
+    buf_printf(&out, "Exit status: %d fine, %d failed, %d wrong usage.\n", EXIT_FINE, EXIT_FAILED,
+               EXIT_USAGE);
+    return print(&out);
+}
+
+static int
+unknown_command(const char *name)
+{
+    struct buf quoted = { 0 };
+    struct suggestion s = { .text = bytes_of_string(name) };
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        suggestion_offer(&s, bytes_of_string(commands[i].name));
+    text_quote(&quoted, bytes_of_string(name));
+    fprintf(stderr, "railmq: unknown command %.*s", BYTES_ARGS(buf_bytes(&quoted)));
+    if (s.best.size > 0)
+        fprintf(stderr, " (did you mean %.*s?)", BYTES_ARGS(s.best));
+    fprintf(stderr, "; see railmq --help\n");
+    buf_fini(&quoted);
+    return EXIT_USAGE;
+}
+
+static int
+help_main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+        return explain();
+    if (strcmp(argv[1], "config") == 0) {
+        struct buf out = { 0 };
+        settings_help(&out);
+        return print(&out);
+    }
+    const struct subcommand *command = command_find(argv[1]);
+    if (command == NULL)
+        return unknown_command(argv[1]);
+    char option[] = "--help";
+    char *words[] = { argv[1], option, NULL };
+    return command->run(2, words);
+}
+
+static bool
+is_either(const char *word, const char *letter, const char *name)
+{
+    return strcmp(word, letter) == 0 || strcmp(word, name) == 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc < 2 || is_either(argv[1], "-h", "--help"))
+        return explain();
+    if (is_either(argv[1], "-V", "--version")) {
+        printf("railmq %s\n", RAIL_VERSION);
+        return EXIT_FINE;
+    }
+    const struct subcommand *command = command_find(argv[1]);
+    if (command == NULL)
+        return unknown_command(argv[1]);
+    return command->run(argc - 1, argv + 1);
+}

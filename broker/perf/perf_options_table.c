@@ -1,0 +1,85 @@
+#include "broker/perf/perf_options.h"
+
+#define PLACE(member) offsetof(struct perf_options, member)
+#define MILLION 1000000u
+
+/* clang-format off */
+const struct perf_option perf_options_table[] = {
+    { "h", "uri", PERF_OPTION_TEXT, PLACE(uri), 0, 0, "URI",
+      "broker, as amqp://user:password@host:port/vhost (amqp://guest:guest@localhost:5672/%2F)" },
+    { "x", "producers", PERF_OPTION_U32, PLACE(producers), 0, MILLION, "N",
+      "connections that publish (1)" },
+    { "y", "consumers", PERF_OPTION_U32, PLACE(consumers), 0, MILLION, "N",
+      "connections that consume (1)" },
+    { "X", "producer-channel-count", PERF_OPTION_U32, PLACE(producer_channels), 1, 65535, "N",
+      "channels of each producer (1)" },
+    { "Y", "consumer-channel-count", PERF_OPTION_U32, PLACE(consumer_channels), 1, 65535, "N",
+      "channels of each consumer (1)" },
+    { "u", "queue", PERF_OPTION_TEXT, PLACE(queue), 0, 0, "NAME",
+      "queue to use (a new name, deleted at the end); durable with --flag persistent, else "
+      "transient" },
+    { "qp", "queue-pattern", PERF_OPTION_TEXT, PLACE(queue_pattern), 0, 0, "TEXT",
+      "names of several queues, with %d for the number; channels share the queues out, and a "
+      "producer with several publishes to them in turn" },
+    { "qpf", "queue-pattern-from", PERF_OPTION_U32, PLACE(queue_from), 0, UINT32_MAX - 1, "N",
+      "first number (1)" },
+    { "qpt", "queue-pattern-to", PERF_OPTION_U32, PLACE(queue_to), 0, UINT32_MAX - 1, "N",
+      "last number (1)" },
+    { "qa", "queue-args", PERF_OPTION_TEXT, PLACE(queue_arguments), 0, 0, "K=V,...",
+      "queue arguments; numbers become integers, true and false booleans" },
+    { "ad", "auto-delete", PERF_OPTION_BOOL, PLACE(auto_delete), 0, 0, "true|false",
+      "declare what is declared as auto-delete (true)" },
+    { "p", "predeclared", PERF_OPTION_SWITCH, PLACE(predeclared), 0, 0, NULL,
+      "declare and bind nothing: exchange and queue exist" },
+    { "e", "exchange", PERF_OPTION_TEXT, PLACE(exchange), 0, 0, "NAME",
+      "exchange to publish to (the default exchange); declared unless its name starts with amq." },
+    { "t", "type", PERF_OPTION_TEXT, PLACE(type), 0, 0, "TYPE",
+      "type of that exchange (direct)" },
+    { "k", "routing-key", PERF_OPTION_TEXT, PLACE(routing_key), 0, 0, "KEY",
+      "routing and binding key (the name of the queue)" },
+    { "s", "size", PERF_OPTION_U32, PLACE(size), 0, PERF_SIZE_MAX, "BYTES",
+      "body size (100); 8 bytes carry a time, 16 also a number to check order and loss with" },
+    { "r", "rate", PERF_OPTION_RATE, PLACE(rate), 0, 0, "N",
+      "messages a second of each producer channel (no limit); open loop: latency counts from the "
+      "time a message was due. From 5000 a second on what is due within 200 us is sent together" },
+    { "R", "consumer-rate", PERF_OPTION_RATE, PLACE(consumer_rate), 0, 0, "N",
+      "messages a second of each consumer channel (no limit)" },
+    { "c", "confirm", PERF_OPTION_U32, PLACE(confirm), 0, MILLION, "N",
+      "use confirms, with at most N unconfirmed messages a channel (no confirms)" },
+    { "q", "qos", PERF_OPTION_U32, PLACE(qos), 0, 65535, "N",
+      "prefetch of each consumer (no limit)" },
+    { "A", "multi-ack-every", PERF_OPTION_U32, PLACE(ack_every), 1, UINT32_MAX, "N",
+      "acknowledge every N messages at once (1)" },
+    { "a", "autoack", PERF_OPTION_SWITCH, PLACE(auto_ack), 0, 0, NULL,
+      "consume without acknowledgements" },
+    { "f", "flag", PERF_OPTION_FLAG, 0, 0, 0, "FLAG",
+      "persistent: persistent messages, durable queue and exchange; mandatory: count what comes "
+      "back. May be given twice" },
+    { "z", "time", PERF_OPTION_U32, PLACE(time_s), 0, UINT32_MAX, "SECONDS",
+      "producers stop after this time, consumers get 5 s more to drain (no limit)" },
+    { "C", "pmessages", PERF_OPTION_U64, PLACE(producer_messages), 0, UINT64_MAX, "N",
+      "messages of each producer channel; the run ends when all are consumed (no limit)" },
+    { "D", "cmessages", PERF_OPTION_U64, PLACE(consumer_messages), 0, UINT64_MAX, "N",
+      "messages of each consumer channel (no limit)" },
+    { "i", "interval", PERF_OPTION_U32, PLACE(interval_s), 0, UINT32_MAX, "SECONDS",
+      "time between lines (1); 0: only the summary" },
+    { "d", "id", PERF_OPTION_TEXT, PLACE(id), 0, 0, "TEXT",
+      "name of the run, in every line (perf-hhmmss)" },
+    { NULL, "json", PERF_OPTION_SWITCH, PLACE(json), 0, 0, NULL,
+      "one JSON object on stdout at the end; the lines go to stderr" },
+    { NULL, "idle-connections", PERF_OPTION_U32, PLACE(idle_connections), 0, MILLION, "N",
+      "hold N connections open with a channel each; no producers and consumers unless asked for" },
+    { "b", "heartbeat", PERF_OPTION_U32, PLACE(heartbeat_s), 0, 65535, "SECONDS",
+      "heartbeats (0: none)" },
+    { "M", "framemax", PERF_OPTION_U32, PLACE(frame_max), 4096, 131072, "BYTES",
+      "largest frame to negotiate (131072)" },
+    { NULL, "threads", PERF_OPTION_U32, PLACE(threads), 1, 1024, "N",
+      "threads for the producers, and as many for the consumers (1)" },
+    { "ms", "use-millis", PERF_OPTION_SWITCH, PLACE(use_millis), 0, 0, NULL,
+      "stamp messages with wall clock milliseconds, for producers and consumers on different "
+      "machines" },
+    { "?", "help", PERF_OPTION_SWITCH, PLACE(help), 0, 0, NULL, "print this" },
+};
+/* clang-format on */
+
+const size_t perf_options_count = sizeof(perf_options_table) / sizeof(perf_options_table[0]);

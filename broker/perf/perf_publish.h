@@ -1,0 +1,30 @@
+#ifndef BROKER_PERF_PERF_PUBLISH_H
+#define BROKER_PERF_PERF_PUBLISH_H
+
+/* The octets of a publish: method, header and body frames. Pure. */
+
+#include "broker/perf/perf_connection.h"
+
+struct perf_publish {
+    uint16_t channel;
+    uint32_t frame_max;
+    const char *exchange;
+    const char *key;
+    bool mandatory;
+    bool persistent;
+    uint32_t body_size;
+};
+
+/* Appends the method and the header frame. */
+void perf_publish_append_head(struct buf *out, const struct perf_publish *m);
+
+/* Appends the body frames; the body is filled with 'x'. */
+void perf_publish_append_body(struct buf *out, const struct perf_publish *m);
+
+/* Octets of the body frames. */
+size_t perf_publish_body_size(const struct perf_publish *m);
+
+/* Writes another channel number into the body frames at `at`. */
+void perf_publish_set_channel(uint8_t *at, const struct perf_publish *m);
+
+#endif

@@ -1,0 +1,285 @@
+/* From octets to frames to handlers. */
+
+#include "broker/session/channel.h"
+#include "broker/session/connection.h"
+
+static void
+raise_and_stop_reading(struct connection *c, const struct amqp_exception *ex)
+{
+    /* The stream is out of step: nothing that follows can be understood, not even close-ok. */
+    connection_raise(c, ex);
+    connection_linger(c);
+}
+
+/* 1.1 of the contract: eight octets decide whether we talk at all. Returns the octets used. */
+static size_t
+feed_protocol_header(struct connection *c, const uint8_t *data, size_t size)
+{
+    if (size < AMQP_PROTOCOL_HEADER_SIZE)
+        return 0;
+    static const uint8_t header_0_9[] = { 'A', 'M', 'Q', 'P', 1, 1, 0, 9 };
+    const struct bytes header = bytes_of(data, AMQP_PROTOCOL_HEADER_SIZE);
+    if (bytes_equal(header, BYTES_LITERAL(AMQP_PROTOCOL_HEADER)) ||
+        bytes_equal(header, bytes_of(header_0_9, sizeof(header_0_9)))) {
+        connection_start_handshake(c);
+        return AMQP_PROTOCOL_HEADER_SIZE;
+    }
+    memcpy(output_reserve(&c->output, AMQP_PROTOCOL_HEADER_SIZE), AMQP_PROTOCOL_HEADER,
+           AMQP_PROTOCOL_HEADER_SIZE);
+    output_commit(&c->output, AMQP_PROTOCOL_HEADER_SIZE);
+    connection_linger(c);
+    return size;
+}
+
+/* The hash of a channel is its number, so equal hashes are equal numbers. */
+static bool
+number_matches(const struct map_node *node, const void *key)
+{
+    (void)node;
+    (void)key;
+    return true;
+}
+
+struct channel *
+connection_find_channel(struct connection *c, uint16_t number)
+{
+    struct channel *last = c->last_channel;
+    if (last != NULL && last->number == number)
+        return last;
+    struct map_node *node = map_find(&c->channels, number, number_matches, NULL);
+    if (node == NULL)
+        return NULL;
+    c->last_channel = MAP_CONTAINER(node, struct channel, by_number);
+    return c->last_channel;
+}
+
+/* Whatever may depend on earlier publishes and settlements must see them applied. */
+static void
+flush_before(struct connection *c, uint32_t method_id)
+{
+    if (method_id != AMQP_ID_basic_publish && method_id != AMQP_ID_basic_ack)
+        batch_flush(c->worker);
+}
+
+static bool
+channel_method(struct connection *c, uint16_t number, uint32_t id, struct bytes arguments,
+               struct amqp_exception *ex)
+{
+    struct channel *ch = connection_find_channel(c, number);
+    ex->method_id = id;
+    if (id >> 16 == 10 || amqp_method_find(id) == NULL ||
+        amqp_method_find(id)->state == AMQP_STATE_NEVER)
+        return amqp_raise(ex, AMQP_COMMAND_INVALID, "unimplemented method");
+    flush_before(c, id);
+    if (ch != NULL)
+        return channel_dispatch(ch, id, arguments, ex);
+    if (id != AMQP_ID_channel_open)
+        return amqp_raise(ex, AMQP_CHANNEL_ERROR, "expected 'channel.open'");
+    if (c->channels.count >= c->channel_max) {
+        ex->method_id = 0;
+        return amqp_raise(ex, AMQP_NOT_ALLOWED,
+                          "number of channels opened (%zu) has reached the negotiated "
+                          "channel_max (%u)",
+                          c->channels.count, c->channel_max);
+    }
+    return channel_dispatch(channel_create(c, number), id, arguments, ex);
+}
+
+static bool
+method_frame(struct connection *c, const struct amqp_frame_head *head, struct bytes payload,
+             struct amqp_exception *ex)
+{
+    if (head->channel != 0 && c->state < CONNECTION_RUNNING)
+        return amqp_frame_raise_unexpected(head, payload, ex);
+    if (payload.size < 4) {
+        ex->method_id = 0;
+        return amqp_raise(ex, AMQP_FRAME_ERROR, "method frame of %zu octets", payload.size);
+    }
+    const uint32_t id = load_be32(payload.data);
+    const struct bytes arguments = bytes_of(payload.data + 4, payload.size - 4);
+    if (head->channel == 0)
+        return connection_dispatch(c, id, arguments, ex);
+    return channel_method(c, head->channel, id, arguments, ex);
+}
+
+static bool
+content_channel(struct connection *c, const struct amqp_frame_head *head, struct bytes payload,
+                struct channel **out, struct amqp_exception *ex)
+{
+    if (c->state < CONNECTION_RUNNING)
+        return amqp_frame_raise_unexpected(head, payload, ex);
+    *out = connection_find_channel(c, head->channel);
+    if (*out != NULL)
+        return true;
+    ex->method_id = 0;
+    return amqp_raise(ex, AMQP_CHANNEL_ERROR, "expected 'channel.open'");
+}
+
+static bool
+header_frame(struct connection *c, const struct amqp_frame_head *head, struct bytes payload,
+             struct amqp_exception *ex)
+{
+    struct channel *ch;
+    return content_channel(c, head, payload, &ch, ex) && channel_accept_header(ch, payload, ex);
+}
+
+/* A whole frame that is not a body. False: an exception for the connection. */
+static bool
+frame_accept(struct connection *c, const struct amqp_frame_head *head, struct bytes payload,
+             struct amqp_exception *ex)
+{
+    switch (head->type) {
+    case AMQP_FRAME_METHOD:
+        return method_frame(c, head, payload, ex);
+    case AMQP_FRAME_HEADER:
+        return header_frame(c, head, payload, ex);
+    default:
+        return true; /* A heartbeat: having come is all it means. */
+    }
+}
+
+/* The head of a body frame: its payload is taken as it comes, however large the frame. */
+static bool
+body_frame_begin(struct connection *c, const struct amqp_frame_head *head, struct bytes arrived,
+                 struct amqp_exception *ex)
+{
+    struct channel *ch;
+    if (!content_channel(c, head, arrived, &ch, ex) || !channel_begin_body(ch, head->size, ex))
+        return false;
+    c->body_channel = ch;
+    c->body_left = head->size;
+    c->body_end_due = true;
+    return true;
+}
+
+static size_t
+body_continue(struct connection *c, const uint8_t *data, size_t size)
+{
+    const size_t take = size < c->body_left ? size : c->body_left;
+    channel_add_body(c->body_channel, data, take);
+    c->body_left -= (uint32_t)take;
+    return take;
+}
+
+/* The octet behind a body. False: out of step. */
+static bool
+body_frame_end(struct connection *c, uint8_t end, struct amqp_exception *ex, bool *in_step)
+{
+    struct channel *ch = c->body_channel;
+    c->body_channel = NULL;
+    c->body_end_due = false;
+    *in_step = end == AMQP_FRAME_END;
+    if (!*in_step) {
+        const struct amqp_frame_head head = { AMQP_FRAME_BODY, ch->number, 0 };
+        return amqp_frame_raise_end(&head, BYTES_NONE, end, ex);
+    }
+    return channel_end_body(ch, ex);
+}
+
+enum step {
+    STEP_DONE, /* Something was used. */
+    STEP_MORE, /* Too few octets for the next step. */
+    STEP_STOP, /* The connection has ended or changed its mind about input. */
+};
+
+static enum step
+step_failed(struct connection *c, const struct amqp_exception *ex, bool in_step)
+{
+    if (in_step)
+        connection_raise(c, ex);
+    else
+        raise_and_stop_reading(c, ex);
+    return in_step ? STEP_DONE : STEP_STOP;
+}
+
+static enum step
+step_body(struct connection *c, const uint8_t *data, size_t size, size_t *used)
+{
+    if (size == 0)
+        return STEP_MORE;
+    if (c->body_left > 0) {
+        *used = body_continue(c, data, size);
+        return STEP_DONE;
+    }
+    struct amqp_exception ex = { 0 };
+    bool in_step = true;
+    *used = 1;
+    return body_frame_end(c, data[0], &ex, &in_step) ? STEP_DONE : step_failed(c, &ex, in_step);
+}
+
+/* While our connection.close is unanswered only its answer and its like matter. */
+static bool
+closing_frame(struct connection *c, const struct amqp_frame_head *head, struct bytes payload,
+              struct amqp_exception *ex)
+{
+    if (head->type != AMQP_FRAME_METHOD || head->channel != 0 || payload.size < 4)
+        return true;
+    const uint32_t id = load_be32(payload.data);
+    if (id != AMQP_ID_connection_close && id != AMQP_ID_connection_close_ok)
+        return true;
+    return connection_dispatch(c, id, bytes_of(payload.data + 4, payload.size - 4), ex);
+}
+
+static enum step
+step_frame(struct connection *c, const uint8_t *data, size_t size, size_t *used)
+{
+    if (size < AMQP_FRAME_HEAD_SIZE)
+        return STEP_MORE;
+    struct amqp_exception ex = { 0 };
+    const struct amqp_frame_head head = amqp_frame_head_decode(data);
+    const uint8_t *payload = data + AMQP_FRAME_HEAD_SIZE;
+    const size_t arrived = size - AMQP_FRAME_HEAD_SIZE;
+    const bool complete = arrived > head.size;
+    if (head.type == AMQP_FRAME_BODY && head.channel != 0 && c->state == CONNECTION_RUNNING &&
+        head.size <= c->frame_max) {
+        *used = AMQP_FRAME_HEAD_SIZE;
+        return body_frame_begin(c, &head, bytes_of(payload, arrived), &ex)
+                   ? STEP_DONE
+                   : step_failed(c, &ex, true);
+    }
+    if (!complete && head.size <= c->frame_max && arrived < 16 && arrived < head.size + 1)
+        return STEP_MORE; /* The text of an error shows up to 16 octets. */
+    if (!amqp_frame_head_check(&head, c->frame_max, bytes_of(payload, arrived), &ex))
+        return step_failed(c, &ex, ex.code != AMQP_FRAME_ERROR);
+    if (!complete)
+        return STEP_MORE;
+    const struct bytes whole = bytes_of(payload, head.size);
+    *used = AMQP_FRAME_OVERHEAD + head.size;
+    if (payload[head.size] != AMQP_FRAME_END) {
+        amqp_frame_raise_end(&head, whole, payload[head.size], &ex);
+        return step_failed(c, &ex, false);
+    }
+    const bool ok = c->state == CONNECTION_CLOSING ? closing_frame(c, &head, whole, &ex)
+                                                   : frame_accept(c, &head, whole, &ex);
+    return ok ? STEP_DONE : step_failed(c, &ex, true);
+}
+
+static bool
+is_listening(const struct connection *c)
+{
+    return c->pauses == 0 && c->state != CONNECTION_CLOSED && c->state != CONNECTION_LINGERING &&
+           c->state != CONNECTION_CONDEMNED;
+}
+
+size_t
+connection_feed(struct connection *c, const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    enum step step = STEP_DONE;
+    if (c->state == CONNECTION_AWAITING_HEADER)
+        at = feed_protocol_header(c, data, size);
+    while (step == STEP_DONE && is_listening(c) && c->state != CONNECTION_AWAITING_HEADER) {
+        size_t used = 0;
+        step = c->body_end_due ? step_body(c, data + at, size - at, &used)
+                               : step_frame(c, data + at, size - at, &used);
+        at += used;
+    }
+    if (c->borrower != NULL) {
+        channel_own_names(c->borrower);
+        c->borrower = NULL;
+    }
+    batch_flush(c->worker);
+    if (c->state == CONNECTION_LINGERING || c->state == CONNECTION_CONDEMNED)
+        return size; /* Nobody listens any more. */
+    return at;
+}

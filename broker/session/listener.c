@@ -1,0 +1,192 @@
+#include "broker/session/listener.h"
+
+#include "broker/base/log.h"
+#include "broker/session/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+#define ACCEPTS_A_TURN 64
+#define COMPLAINT_INTERVAL_MS 5000
+
+union socket_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static socklen_t
+address_fill(union socket_address *out, const struct config_address *a)
+{
+    memset(out, 0, sizeof(*out));
+    if (inet_pton(AF_INET, a->host, &out->v4.sin_addr) == 1) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(a->port);
+        return sizeof(out->v4);
+    }
+    if (inet_pton(AF_INET6, a->host, &out->v6.sin6_addr) != 1)
+        return 0;
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons(a->port);
+    return sizeof(out->v6);
+}
+
+static void
+address_text(const union socket_address *a, char *out, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (a->any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &a->v6.sin6_addr, host, sizeof(host));
+        snprintf(out, size, "[%s]:%u", host, ntohs(a->v6.sin6_port));
+    } else {
+        inet_ntop(AF_INET, &a->v4.sin_addr, host, sizeof(host));
+        snprintf(out, size, "%s:%u", host, ntohs(a->v4.sin_port));
+    }
+}
+
+static void
+prepare_socket(int fd)
+{
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static bool
+may_complain(struct listener *l)
+{
+    const uint64_t now = l->server->workers[0].loop.now_ms;
+    if (l->complained_ms != 0 && now < l->complained_ms + COMPLAINT_INTERVAL_MS)
+        return false;
+    l->complained_ms = now;
+    return true;
+}
+
+static void
+count_refusal(struct listener *l)
+{
+    atomic_fetch_add_explicit(&l->server->broker.counters.connections_refused, 1,
+                              memory_order_relaxed);
+}
+
+/* Out of descriptors: with the reserve given up there is one to accept with, only to hang up. The
+ * peer learns at once, and the socket does not stay readable for ever. */
+static void
+refuse_for_descriptors(struct listener *l)
+{
+    close(l->reserve_fd);
+    const int fd = accept4(l->source.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    count_refusal(l);
+    if (may_complain(l))
+        log_error("connection.refused", "reason=descriptors msg=\"no file descriptors left; raise "
+                  "LimitNOFILE or ulimit -n\"");
+}
+
+static void
+refuse_for_limit(struct listener *l, int fd, const char *peer)
+{
+    close(fd);
+    count_refusal(l);
+    if (may_complain(l))
+        log_error("connection.refused", "reason=limit peer=%s max_connections=%u msg=\"raise "
+                  "limits.max_connections\"", peer,
+                  l->server->broker.config->limits.max_connections);
+}
+
+static void
+adopt(struct listener *l, int fd, const union socket_address *address)
+{
+    struct broker *b = &l->server->broker;
+    char peer[CONNECTION_PEER_SIZE];
+    address_text(address, peer, sizeof(peer));
+    if (atomic_load(&b->connection_count) >= b->config->limits.max_connections) {
+        refuse_for_limit(l, fd, peer);
+        return;
+    }
+    prepare_socket(fd);
+    atomic_fetch_add_explicit(&b->counters.connections_accepted, 1, memory_order_relaxed);
+    log_debug("connection.accept", "peer=%s msg=\"accepting AMQP connection\"", peer);
+    worker_adopt(server_least_loaded(l->server), fd, peer);
+}
+
+static void
+listener_ready(struct loop_source *source, uint32_t events)
+{
+    (void)events;
+    struct listener *l = LIST_CONTAINER(source, struct listener, source);
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        union socket_address address;
+        socklen_t size = sizeof(address);
+        const int fd =
+            accept4(source->fd, &address.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            adopt(l, fd, &address);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            refuse_for_descriptors(l);
+        else if (errno != ECONNABORTED && errno != EINTR)
+            return;
+    }
+}
+
+bool
+listener_open(struct listener *l, struct server *server, const struct config_address *address,
+              char *problem, size_t problem_size)
+{
+    union socket_address socket_address;
+    const int on = 1;
+    *l = (struct listener){ .server = server, .reserve_fd = -1 };
+    const socklen_t size = address_fill(&socket_address, address);
+    if (size == 0) {
+        snprintf(problem, problem_size, "cannot listen on %s: not a numeric IPv4 or IPv6 address",
+                 address->host);
+        return false;
+    }
+    const int fd = socket(socket_address.any.sa_family,
+                          SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    l->source = (struct loop_source){ .fd = fd, .ready = listener_ready };
+    if (fd < 0 || bind(fd, &socket_address.any, size) != 0 || listen(fd, BACKLOG) != 0) {
+        snprintf(problem, problem_size, "cannot listen on %s port %u: %s%s", address->host,
+                 address->port, strerror(errno),
+                 errno == EADDRINUSE ? "; is another broker running? choose another port with "
+                                       "--listen HOST:PORT"
+                                     : "");
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return true;
+}
+
+uint16_t
+listener_port(const struct listener *l)
+{
+    union socket_address address;
+    socklen_t size = sizeof(address);
+    if (getsockname(l->source.fd, &address.any, &size) != 0)
+        return 0;
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+}
+
+void
+listener_close(struct listener *l)
+{
+    close(l->source.fd);
+    if (l->reserve_fd >= 0)
+        close(l->reserve_fd);
+}

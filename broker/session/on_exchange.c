@@ -1,0 +1,127 @@
+/* Class exchange. */
+
+#include "amqp/table.h"
+#include "broker/session/arguments.h"
+#include "broker/session/channel.h"
+
+static bool
+refuse_default(struct bytes name, struct amqp_exception *ex)
+{
+    return name.size > 0 ||
+           amqp_raise(ex, AMQP_ACCESS_REFUSED, "operation not permitted on the default exchange");
+}
+
+static bool
+check_alternate(const struct vhost *v, struct bytes exchange, struct bytes arguments,
+                struct amqp_exception *ex)
+{
+    struct table_field f;
+    if (!table_find(arguments, BYTES_LITERAL("alternate-exchange"), &f) || f.tag == 'S')
+        return true;
+    return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                      "invalid type '%s' for arg 'alternate-exchange' in exchange '%.*s' in vhost "
+                      "'%.*s'",
+                      table_tag_name(f.tag), BYTES_ARGS(exchange), BYTES_ARGS(v->name));
+}
+
+static bool
+declare(struct channel *ch, const struct amqp_exchange_declare *m, struct bytes name,
+        uint64_t *ticket, struct amqp_exception *ex)
+{
+    struct vhost *v = ch->connection->vhost;
+    enum router_type type;
+    if (!router_type_find(m->type, &type))
+        return amqp_raise(ex, AMQP_COMMAND_INVALID, "unknown exchange type '%.*s'",
+                          BYTES_ARGS(m->type));
+    if (!refuse_default(name, ex) || !check_alternate(v, name, m->arguments, ex))
+        return false;
+    struct buf arguments = { 0 };
+    table_canonical(m->arguments, &arguments);
+    const struct exchange_spec spec = {
+        .name = name,
+        .type = type,
+        .arguments = buf_bytes(&arguments),
+        .durable = m->durable,
+        .auto_delete = m->auto_delete,
+        .internal = m->internal,
+    };
+    const bool ok = vhost_declare_exchange(v, &spec, ticket, ex);
+    buf_fini(&arguments);
+    return ok;
+}
+
+bool
+on_exchange_declare(struct channel *ch, const struct amqp_exchange_declare *m,
+                    struct amqp_exception *ex)
+{
+    struct name_buffer buffer;
+    const struct bytes name = name_without_line_ends(m->exchange, &buffer);
+    uint64_t ticket = 0;
+    const bool ok = m->passive ? refuse_default(name, ex) &&
+                                     vhost_check_exchange(ch->connection->vhost, name, ex)
+                               : declare(ch, m, name, &ticket, ex);
+    if (ok)
+        channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_declare_ok);
+    return ok;
+}
+
+bool
+on_exchange_delete(struct channel *ch, const struct amqp_exchange_delete *m,
+                   struct amqp_exception *ex)
+{
+    struct name_buffer buffer;
+    struct vhost *v = ch->connection->vhost;
+    const struct bytes name = name_without_line_ends(m->exchange, &buffer);
+    uint64_t ticket = 0;
+    if (!refuse_default(name, ex))
+        return false;
+    if (bytes_start_with(name, BYTES_LITERAL("amq.")))
+        return amqp_raise(ex, AMQP_ACCESS_REFUSED,
+                          "deletion of system exchange '%.*s' in vhost '%.*s' not allowed",
+                          BYTES_ARGS(name), BYTES_ARGS(v->name));
+    if (!vhost_delete_exchange(v, name, m->if_unused, &ticket, ex))
+        return false;
+    channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_delete_ok);
+    return true;
+}
+
+bool
+on_exchange_bind(struct channel *ch, const struct amqp_exchange_bind *m, struct amqp_exception *ex)
+{
+    struct name_buffer source;
+    struct name_buffer destination;
+    const struct bind_spec spec = {
+        .source = name_without_line_ends(m->source, &source),
+        .destination_kind = DESTINATION_EXCHANGE,
+        .destination = name_without_line_ends(m->destination, &destination),
+        .key = m->routing_key,
+        .arguments = m->arguments,
+    };
+    uint64_t ticket;
+    if (!refuse_default(spec.destination, ex) || !refuse_default(spec.source, ex) ||
+        !vhost_bind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
+        return false;
+    channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_bind_ok);
+    return true;
+}
+
+bool
+on_exchange_unbind(struct channel *ch, const struct amqp_exchange_unbind *m,
+                   struct amqp_exception *ex)
+{
+    struct name_buffer source;
+    struct name_buffer destination;
+    const struct bind_spec spec = {
+        .source = name_without_line_ends(m->source, &source),
+        .destination_kind = DESTINATION_EXCHANGE,
+        .destination = name_without_line_ends(m->destination, &destination),
+        .key = m->routing_key,
+        .arguments = m->arguments,
+    };
+    uint64_t ticket;
+    if (!refuse_default(spec.destination, ex) || !refuse_default(spec.source, ex) ||
+        !vhost_unbind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
+        return false;
+    channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_unbind_ok);
+    return true;
+}

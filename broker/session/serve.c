@@ -1,0 +1,109 @@
+#include "broker/session/serve.h"
+
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/session/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int
+refuse_to_start(const char *problem)
+{
+    fprintf(stderr, "railmq: cannot start: %s\n", problem);
+    return 1;
+}
+
+/* Makes the directory, and its parents, and tries whether it can be written to. */
+static bool
+prepare_data_dir(const char *path, char *problem, size_t problem_size)
+{
+    char part[4096];
+    snprintf(part, sizeof(part), "%s", path);
+    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(part, 0750); /* What goes wrong here goes wrong below, too. */
+        *slash = '/';
+    }
+    if (mkdir(path, 0750) != 0 && errno != EEXIST) {
+        snprintf(problem, problem_size,
+                 "cannot create the data directory %s: %s; choose another with --data-dir DIR",
+                 path, strerror(errno));
+        return false;
+    }
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode))
+        errno = ENOTDIR;
+    else if (access(path, R_OK | W_OK | X_OK) == 0)
+        return true;
+    snprintf(problem, problem_size,
+             "the data directory %s cannot be used: %s; choose another with --data-dir DIR", path,
+             strerror(errno));
+    return false;
+}
+
+/* As many connections as the hard limit lets us have. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void
+log_start(struct server *s, const struct config *config)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        log_info("server.listen", "protocol=amqp host=%s port=%u", config->listeners[i].bind.host,
+                 listener_port(&s->listeners[i]));
+    log_info("server.start", "version=%s workers=%u data_dir=%s msg=\"Server startup complete\"",
+             RAIL_VERSION, s->worker_count, config->server.data_dir);
+}
+
+int
+serve_run(const struct config *config)
+{
+    char problem[4400];
+    log_set_level(config->server.log_level);
+    if (!prepare_data_dir(config->server.data_dir, problem, sizeof(problem)))
+        return refuse_to_start(problem);
+    raise_descriptor_limit();
+
+    /* Blocked in all threads; this one takes them out of the queue. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    sigdelset(&signals, SIGPIPE);
+
+    struct server *server = mem_alloc_zeroed(sizeof(*server));
+    if (!server_start(server, config, problem, sizeof(problem))) {
+        mem_free(server);
+        return refuse_to_start(problem);
+    }
+    log_start(server, config);
+
+    int signal_number = 0;
+    sigwait(&signals, &signal_number);
+    log_info("server.stop", "signal=%s msg=\"closing all connections; a second signal ends at once\"",
+             signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    server_stop(server);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    server_join(server);
+    mem_free(server);
+    log_info("server.stopped", "msg=\"all connections are closed\"");
+    return 0;
+}

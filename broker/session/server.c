@@ -1,0 +1,145 @@
+#include "broker/session/server.h"
+
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* What may wait for the store before publishers pause. */
+#define DOOR_BYTES_MAX (64u * 1024u * 1024u)
+
+static void
+door_moved(void *context)
+{
+    struct server *s = context;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_committed(&s->workers[i]);
+}
+
+struct worker *
+server_least_loaded(struct server *s)
+{
+    const uint32_t first = atomic_fetch_add(&s->next_worker, 1) % s->worker_count;
+    struct worker *best = &s->workers[first];
+    for (unsigned i = 1; i < s->worker_count; i++) {
+        struct worker *w = &s->workers[(first + i) % s->worker_count];
+        if (atomic_load(&w->connection_count) < atomic_load(&best->connection_count))
+            best = w;
+    }
+    return best;
+}
+
+static void
+close_listeners(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        listener_close(&s->listeners[i]);
+    s->listener_count = 0;
+}
+
+static bool
+open_listeners(struct server *s, const struct config *config, char *problem, size_t problem_size)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (!listener_open(&s->listeners[i], s, &config->listeners[i].bind, problem,
+                           problem_size)) {
+            close_listeners(s);
+            return false;
+        }
+        s->listener_count++;
+    }
+    return true;
+}
+
+static void
+stop_listening(struct mail *mail)
+{
+    struct server *s = LIST_CONTAINER(mail, struct server, stop_listening);
+    for (size_t i = 0; i < s->listener_count; i++)
+        loop_unwatch(&s->workers[0].loop, &s->listeners[i].source);
+    close_listeners(s);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_stop(&s->workers[i]);
+}
+
+static bool
+watch_listeners(struct server *s, char *problem, size_t problem_size)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        if (!loop_watch(&s->workers[0].loop, &s->listeners[i].source, EPOLLIN)) {
+            snprintf(problem, problem_size, "cannot watch a listening socket: %s",
+                     strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+free_workers(struct server *s, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        worker_fini(&s->workers[i]);
+    mem_free(s->workers);
+}
+
+static bool
+create_workers(struct server *s, const struct config *config, char *problem, size_t problem_size)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    s->worker_count = config->server.workers != 0 ? config->server.workers
+                      : cores > 0                 ? (unsigned)cores
+                                                  : 1;
+    s->workers = mem_alloc_zeroed(s->worker_count * sizeof(*s->workers));
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        if (worker_init(&s->workers[i], s, &s->broker, i))
+            continue;
+        snprintf(problem, problem_size, "cannot create worker %u: %s", i, strerror(errno));
+        free_workers(s, i);
+        return false;
+    }
+    return true;
+}
+
+bool
+server_start(struct server *s, const struct config *config, char *problem, size_t problem_size)
+{
+    *s = (struct server){ 0 };
+    mail_init(&s->stop_listening, stop_listening);
+    if (!open_listeners(s, config, problem, problem_size))
+        return false;
+    s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,
+                          door_moved, s);
+    broker_init(&s->broker, config, s->door);
+    if (!create_workers(s, config, problem, problem_size) ||
+        !watch_listeners(s, problem, problem_size)) {
+        close_listeners(s);
+        return false; /* The process ends; what is left goes with it. */
+    }
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_start(&s->workers[i]);
+    return true;
+}
+
+void
+server_stop(struct server *s)
+{
+    loop_post(&s->workers[0].loop, &s->stop_listening);
+}
+
+void
+server_join(struct server *s)
+{
+    for (unsigned i = 0; i < s->worker_count; i++)
+        pthread_join(s->workers[i].thread, NULL);
+    /* Queues let go of their last effects, and only then the committer, which wakes the workers. */
+    for (unsigned i = 0; i < s->worker_count; i++)
+        route_cache_fini(&s->workers[i].routes);
+    broker_fini(&s->broker);
+    door_destroy(s->door);
+    free_workers(s, s->worker_count);
+}

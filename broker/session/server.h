@@ -1,0 +1,38 @@
+#ifndef BROKER_SESSION_SERVER_H
+#define BROKER_SESSION_SERVER_H
+
+/*
+ * The running broker: what is shared, the workers, the listeners. Members start in the order in
+ * which they stand here and stop in reverse. Owner: the main thread.
+ */
+
+#include "broker/session/connection.h"
+#include "broker/session/listener.h"
+#include "broker/session/worker.h"
+
+struct server {
+    struct broker broker;
+    struct door *door;
+    struct worker *workers;
+    unsigned worker_count;
+    struct listener listeners[CONFIG_LISTENERS_MAX];
+    size_t listener_count;
+    _Atomic uint32_t next_worker; /* Breaks ties between equally loaded ones. */
+    struct mail stop_listening; /* To worker 0, which watches the listeners. */
+};
+
+/* Starts everything; connections are served when it returns. `config` must outlive the server.
+ * False with a line for people in `problem`; nothing is left running then. */
+bool server_start(struct server *s, const struct config *config, char *problem,
+                  size_t problem_size);
+
+/* Asks for an orderly stop: connections are closed with 320. Returns at once. */
+void server_stop(struct server *s);
+
+/* Waits for the workers to end, and frees everything. */
+void server_join(struct server *s);
+
+/* The worker with the fewest connections. */
+struct worker *server_least_loaded(struct server *s);
+
+#endif

@@ -1,0 +1,209 @@
+#include "broker/session/worker.h"
+
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/net/output.h"
+#include "broker/session/channel.h"
+#include "broker/session/connection.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define READ_BUFFER_SIZE (256u * 1024u)
+#define ALARM_CHECK_MS 50
+#define HOUSEKEEPING_MS 60000
+#define STOP_TIMEOUT_MS 5000
+
+static void
+stop_if_empty(struct worker *w)
+{
+    if (w->stopping && list_is_empty(&w->connections))
+        loop_stop(&w->loop);
+}
+
+static void
+worker_turn_end(void *context)
+{
+    struct worker *w = context;
+    const uint64_t committed = door_committed(w->broker->door);
+    LIST_FOREACH (link, &w->confirming)
+        channel_confirm(LIST_CONTAINER(link, struct channel, in_confirming), committed);
+    while (!list_is_empty(&w->dirty))
+        connection_flush(LIST_CONTAINER(w->dirty.next, struct connection, in_dirty));
+    while (!list_is_empty(&w->dead))
+        connection_destroy(LIST_CONTAINER(w->dead.next, struct connection, in_worker));
+    stop_if_empty(w);
+}
+
+/* The turn's end confirms; here those go on who waited before they did anything else. */
+static void
+committed_deliver(struct mail *mail)
+{
+    struct worker *w = LIST_CONTAINER(mail, struct worker, committed_mail);
+    const uint64_t committed = door_committed(w->broker->door);
+    LIST_FOREACH (link, &w->stalled)
+        connection_unstall(LIST_CONTAINER(link, struct connection, in_stalled), committed);
+}
+
+void
+worker_post_committed(struct worker *w)
+{
+    loop_post(&w->loop, &w->committed_mail);
+}
+
+static void
+alarm_fire(struct timer *timer)
+{
+    struct worker *w = LIST_CONTAINER(timer, struct worker, alarm_timer);
+    broker_check_memory(w->broker);
+    if (atomic_load(&w->broker->memory_alarm)) {
+        timer_start(&w->loop, timer, w->loop.now_ms + ALARM_CHECK_MS);
+        return;
+    }
+    LIST_FOREACH (link, &w->blocked)
+        connection_unblock(LIST_CONTAINER(link, struct connection, in_blocked));
+}
+
+void
+worker_watch_alarm(struct worker *w)
+{
+    if (w->alarm_timer.heap_place == 0)
+        timer_start(&w->loop, &w->alarm_timer, w->loop.now_ms + ALARM_CHECK_MS);
+}
+
+static void
+stop_fire(struct timer *timer)
+{
+    struct worker *w = LIST_CONTAINER(timer, struct worker, stop_timer);
+    LIST_FOREACH (link, &w->connections)
+        connection_drop(LIST_CONTAINER(link, struct connection, in_worker),
+                        "it did not answer connection.close in time");
+    stop_if_empty(w);
+}
+
+static void
+stop_deliver(struct mail *mail)
+{
+    struct worker *w = LIST_CONTAINER(mail, struct worker, stop_mail);
+    w->stopping = true;
+    timer_start(&w->loop, &w->stop_timer, w->loop.now_ms + STOP_TIMEOUT_MS);
+    LIST_FOREACH (link, &w->connections) {
+        struct connection *c = LIST_CONTAINER(link, struct connection, in_worker);
+        if (c->state == CONNECTION_RUNNING) {
+            struct amqp_exception ex = { 0 };
+            amqp_raise(&ex, AMQP_CONNECTION_FORCED,
+                       "broker forced connection closure with reason 'shutdown'");
+            connection_raise(c, &ex);
+        } else if (c->state < CONNECTION_RUNNING) {
+            connection_drop(c, "the broker stops");
+        }
+    }
+    stop_if_empty(w);
+}
+
+void
+worker_stop(struct worker *w)
+{
+    loop_post(&w->loop, &w->stop_mail);
+}
+
+/* A socket on its way from the acceptor to its worker. */
+struct arrival {
+    struct mail mail;
+    struct worker *worker;
+    int fd;
+    char peer[CONNECTION_PEER_SIZE];
+};
+
+static void
+forget_connection(struct worker *w)
+{
+    atomic_fetch_sub(&w->connection_count, 1);
+    atomic_fetch_sub(&w->broker->connection_count, 1);
+}
+
+static void
+arrival_deliver(struct mail *mail)
+{
+    struct arrival *a = LIST_CONTAINER(mail, struct arrival, mail);
+    struct worker *w = a->worker;
+    if (w->stopping) {
+        close(a->fd);
+        forget_connection(w);
+    } else if (connection_create(w, a->fd, a->peer) == NULL) {
+        forget_connection(w);
+    }
+    mem_free(a);
+}
+
+void
+worker_adopt(struct worker *w, int fd, const char *peer)
+{
+    struct arrival *a = mem_alloc_zeroed(sizeof(*a));
+    mail_init(&a->mail, arrival_deliver);
+    a->worker = w;
+    a->fd = fd;
+    snprintf(a->peer, sizeof(a->peer), "%s", peer);
+    atomic_fetch_add(&w->connection_count, 1);
+    atomic_fetch_add(&w->broker->connection_count, 1);
+    loop_post(&w->loop, &a->mail);
+}
+
+bool
+worker_init(struct worker *w, struct server *server, struct broker *broker, unsigned index)
+{
+    *w = (struct worker){ .server = server, .broker = broker, .index = index };
+    if (!loop_init(&w->loop))
+        return false;
+    w->loop.turn_end = worker_turn_end;
+    w->loop.turn_context = w;
+    /* A frame that is not a body must fit whole, behind what was kept of it. */
+    const size_t frame_max = broker->config->limits.frame_max;
+    w->read_buffer_size = frame_max * 2 > READ_BUFFER_SIZE ? frame_max * 2 : READ_BUFFER_SIZE;
+    w->read_buffer_size += 4096;
+    w->read_buffer = mem_alloc(w->read_buffer_size);
+    route_cache_init(&w->routes);
+    batch_init(&w->batch);
+    list_init(&w->connections);
+    list_init(&w->dirty);
+    list_init(&w->dead);
+    list_init(&w->stalled);
+    list_init(&w->blocked);
+    list_init(&w->confirming);
+    mail_init(&w->committed_mail, committed_deliver);
+    mail_init(&w->stop_mail, stop_deliver);
+    w->alarm_timer.fire = alarm_fire;
+    w->stop_timer.fire = stop_fire;
+    return true;
+}
+
+void
+worker_fini(struct worker *w)
+{
+    ASSERT(list_is_empty(&w->connections));
+    batch_fini(&w->batch);
+    route_cache_fini(&w->routes);
+    mem_free(w->read_buffer);
+    loop_fini(&w->loop);
+}
+
+static void *
+worker_main(void *argument)
+{
+    struct worker *w = argument;
+    char name[16];
+    snprintf(name, sizeof(name), "worker-%u", w->index);
+    pthread_setname_np(pthread_self(), name);
+    loop_run(&w->loop);
+    timer_stop(&w->loop, &w->stop_timer);
+    output_thread_fini();
+    return NULL;
+}
+
+void
+worker_start(struct worker *w)
+{
+    const int error = pthread_create(&w->thread, NULL, worker_main, w);
+    if (error != 0)
+        PANIC("cannot start worker %u: error %d; raise the limit of threads", w->index, error);
+}
