@@ -162,6 +162,11 @@ on_connection_tune_ok(struct connection *c, const struct amqp_connection_tune_ok
 static void
 start_heartbeat(struct connection *c)
 {
+    /* What was written before does not count: the first beat comes at half the interval. */
+    connection_flush(c);
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    c->sent = false;
     c->received = true;
     if (c->heartbeat_s == 0)
         timer_stop(&c->worker->loop, &c->timer);

@@ -3,15 +3,7 @@
 #include "broker/session/channel.h"
 #include "broker/session/connection.h"
 
-static void
-raise_and_stop_reading(struct connection *c, const struct amqp_exception *ex)
-{
-    /* The stream is out of step: nothing that follows can be understood, not even close-ok. */
-    connection_raise(c, ex);
-    connection_linger(c);
-}
-
-/* 1.1 of the contract: eight octets decide whether we talk at all. Returns the octets used. */
+/* Eight octets decide whether we talk at all. Returns the octets used. */
 static size_t
 feed_protocol_header(struct connection *c, const uint8_t *data, size_t size)
 {
@@ -185,11 +177,13 @@ enum step {
 static enum step
 step_failed(struct connection *c, const struct amqp_exception *ex, bool in_step)
 {
-    if (in_step)
+    if (c->state != CONNECTION_CLOSING)
         connection_raise(c, ex);
-    else
-        raise_and_stop_reading(c, ex);
-    return in_step ? STEP_DONE : STEP_STOP;
+    if (in_step)
+        return STEP_DONE;
+    /* The stream is out of step: nothing that follows can be understood, not even close-ok. */
+    connection_linger(c);
+    return STEP_STOP;
 }
 
 static enum step
@@ -239,12 +233,16 @@ step_frame(struct connection *c, const uint8_t *data, size_t size, size_t *used)
     }
     if (!complete && head.size <= c->frame_max && arrived < 16 && arrived < head.size + 1)
         return STEP_MORE; /* The text of an error shows up to 16 octets. */
-    if (!amqp_frame_head_check(&head, c->frame_max, bytes_of(payload, arrived), &ex))
-        return step_failed(c, &ex, ex.code != AMQP_FRAME_ERROR);
+    const bool makes_sense =
+        amqp_frame_head_check(&head, c->frame_max, bytes_of(payload, arrived), &ex);
+    if (!makes_sense && ex.code == AMQP_FRAME_ERROR)
+        return step_failed(c, &ex, false);
     if (!complete)
         return STEP_MORE;
     const struct bytes whole = bytes_of(payload, head.size);
     *used = AMQP_FRAME_OVERHEAD + head.size;
+    if (!makes_sense)
+        return step_failed(c, &ex, true);
     if (payload[head.size] != AMQP_FRAME_END) {
         amqp_frame_raise_end(&head, whole, payload[head.size], &ex);
         return step_failed(c, &ex, false);

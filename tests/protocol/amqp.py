@@ -350,6 +350,18 @@ class Connection(Wire):
         self.close()
 
 
+def pump_any(connections, timeout=DEADLINE):
+    """Reads a frame from whichever connections have one."""
+    ready = [connection for connection in connections if connection.buffer]
+    if not ready:
+        sockets = {connection.sock: connection for connection in connections}
+        ready = [sockets[sock] for sock in select.select(list(sockets), [], [], timeout)[0]]
+    if not ready:
+        raise Timeout('broker sent nothing before the deadline')
+    for connection in ready:
+        connection.pump(timeout)
+
+
 def start_ok(user, password, capabilities=CAPABILITIES, properties=None, mechanism='PLAIN',
              response=None, locale='en_US'):
     if response is None:

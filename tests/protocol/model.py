@@ -5,10 +5,14 @@ A queue is a list of messages ordered by position. What was delivered and comes 
 its old position and is marked as redelivered. Which consumer gets a message is the broker's
 choice; how many must be delivered, which ones, and in which order is not."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import amqp
 from harness import equal, eventually
+
+
+# Returned by operations that a broker may carry out in several steps, with deliveries between.
+OUT_OF_ORDER = object()
 
 
 class Message:
@@ -47,7 +51,7 @@ class Consumer:
 
 class Held(NamedTuple):
     message: Message
-    consumer: Consumer
+    consumer: Any
 
 
 class Session:
@@ -115,10 +119,10 @@ class Driver:
         self.history.append(text)
 
     def step(self):
-        operation, = self.random.choices(*zip(*OPERATIONS))
+        operations, weights = zip(*OPERATIONS)
+        operation, = self.random.choices(operations, weights)
         self.note(operation.__name__)
-        operation(self)
-        self.compare(in_order=operation not in SEVERAL_CHANNELS)
+        self.compare(in_order=operation(self) is not OUT_OF_ORDER)
 
     # Operations.
 
@@ -199,6 +203,10 @@ class Driver:
         if arguments.get('requeue'):
             self.requeue(settled)
         session.channel.sync()
+        return self.order_of(settled)
+
+    def order_of(self, settled):
+        return OUT_OF_ORDER if len({held.consumer for held in settled}) > 1 else None
 
     def requeue(self, settled):
         for queue in self.queues:
@@ -211,6 +219,7 @@ class Driver:
         self.requeue(settled)
         session.channel.send('basic.recover', requeue=True)
         session.channel.reply('basic.recover-ok')
+        return self.order_of(settled)
 
     def forget(self, session):
         """The channel is gone: its consumers, and what it held comes back."""
@@ -239,6 +248,7 @@ class Driver:
             self.sessions.remove(session)
         self.random.choice((connection.finish, connection.reset))()
         self.connect()
+        return OUT_OF_ORDER
 
     def purge(self):
         queue = self.any_queue()
@@ -264,80 +274,54 @@ class Driver:
 
     def compare(self, in_order):
         """Takes the deliveries that must come, and no more; then compares the counts."""
-        expected = {queue: min(len(queue.ready), sum(consumer.credit()
-                                                     for consumer in queue.consumers))
-                    for queue in self.queues}
-        arrived = {queue: [] for queue in self.queues}
-        for queue, count in expected.items():
-            while len(arrived[queue]) < count:
-                self.collect(arrived, count - len(arrived[queue]), queue)
+        self.before = {queue: list(queue.ready) for queue in self.queues}
+        self.taken = {queue: [] for queue in self.queues}
+        due = {queue: min(len(queue.ready), sum(consumer.credit() for consumer in queue.consumers))
+               for queue in self.queues}
+        self.receive()
+        while any(len(self.taken[queue]) < due[queue] for queue in self.queues):
+            amqp.pump_any({session.channel.connection for session in self.sessions})
+            self.receive()
         for queue in self.queues:
-            eventually(lambda queue=queue: self.count(queue), len(queue.ready) - expected[queue],
-                       f'ready messages of {queue.name}')
+            eventually(lambda queue=queue: self.control.declare(
+                queue.name, passive=True).message_count, len(queue.ready),
+                f'ready messages of {queue.name}')
         for session in self.sessions:
             session.channel.sync()
-        self.collect(arrived, 0, None)
-        for queue in self.queues:
-            self.check(queue, arrived[queue], expected[queue], in_order)
+        self.receive()
+        for queue, taken in self.taken.items():
+            equal(len(taken), due[queue], f'deliveries of {queue.name}')
+            if in_order:
+                first = self.before[queue][:due[queue]]
+                equal({message.position for message in taken},
+                      {message.position for message in first}, f'positions of {queue.name}')
 
-    def count(self, queue):
-        return self.control.declare(queue.name, passive=True).message_count
-
-    def collect(self, arrived, missing, queue):
-        """Files what has been received; waits for a frame if something is missing."""
-        waiting = {consumer.session.channel.connection for consumer in queue.consumers} \
-            if queue else ()
+    def receive(self):
+        """Compares what has been received with the model, and moves it to its consumers."""
         for session in self.sessions:
+            last = {}
             while session.channel.inbox:
                 got = session.channel.take('basic.deliver')
                 consumer = session.consumers.get(got.consumer_tag)
-                if consumer is None:
-                    raise amqp.Mismatch(f'delivery to a consumer that is not there: {got}')
-                arrived[consumer.queue].append((consumer, got))
-                missing -= consumer.queue is queue
-        if missing > 0:
-            self.pump(waiting)
+                if consumer is None or consumer.credit() <= 0:
+                    raise amqp.Mismatch(f'delivery to a consumer that takes none: {got}')
+                message = self.take(consumer.queue, got.body)
+                if message.position < last.get(consumer.queue, -1):
+                    raise amqp.Mismatch(f'{got} overtook position {last[consumer.queue]}')
+                last[consumer.queue] = message.position
+                session.deliver(got, message, consumer, consumer.no_ack)
 
-    def pump(self, connections):
-        """Reads a frame from whichever connection has one."""
-        connections = list(connections)
-        for connection in connections:
-            try:
-                connection.pump(0.0 if len(connections) > 1 else connection.deadline)
-                return
-            except amqp.Timeout:
-                continue
-        connections[0].sync_wait = getattr(connections[0], 'sync_wait', 0) + 1
-        eventually(lambda: any(self.readable(connection) for connection in connections), True,
-                   'a delivery arrives')
-
-    @staticmethod
-    def readable(connection):
-        try:
-            connection.pump(0.005)
-            return True
-        except amqp.Timeout:
-            return False
-
-    def check(self, queue, arrived, expected, in_order):
-        equal(len(arrived), expected, f'deliveries of {queue.name}')
-        candidates = {message.body: message for message in
-                      (queue.ready[:expected] if in_order else queue.ready)}
-        last = {}
-        for consumer, got in arrived:
-            message = candidates.pop(got.body, None)
-            if message is None:
-                raise amqp.Mismatch(f'{got} was not due on {queue.name}: {list(candidates)}')
-            if in_order and message.position < last.get(consumer.session, -1):
-                raise amqp.Mismatch(f'{got} overtook {last[consumer.session]}')
-            last[consumer.session] = message.position
-            queue.ready.remove(message)
-        self.hand_over(arrived)
-
-    def hand_over(self, arrived):
-        self.delivered = getattr(self, 'delivered', [])
-        self.delivered += arrived
+    def take(self, queue, body):
+        for message in queue.ready:
+            if message.body == body:
+                queue.ready.remove(message)
+                self.taken[queue].append(message)
+                return message
+        raise amqp.Mismatch(f'{body[:9]} was delivered, but is not ready on {queue.name}')
 
 
-OPERATIONS = ()
-SEVERAL_CHANNELS = ()
+OPERATIONS = (
+    (Driver.publish, 12), (Driver.get, 5), (Driver.consume, 5), (Driver.qos, 3),
+    (Driver.cancel, 2), (Driver.settle, 16), (Driver.recover, 2), (Driver.close, 1),
+    (Driver.fail, 1), (Driver.disconnect, 1), (Driver.purge, 1), (Driver.delete, 1),
+)
