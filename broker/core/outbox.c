@@ -77,7 +77,7 @@ deliveries_visit(struct deliveries *d, uint32_t from, const struct consumer *con
 {
     uint32_t kept = from;
     for (uint32_t i = from; i < d->count; i++) {
-        if ((consumer == NULL || d->items[i].consumer == consumer) && visit(context, &d->items[i]))
+        if (d->items[i].consumer == consumer && visit(context, &d->items[i]))
             continue;
         d->items[kept++] = d->items[i];
     }

@@ -51,8 +51,8 @@ bool outbox_take(struct outbox *o, struct delivery *out);
 /* Puts back the delivery that was taken last. Owner's thread. */
 void outbox_untake(struct outbox *o);
 
-/* Calls visit for every delivery of `consumer` (of any if NULL), and drops those for which it
- * returns true. Owner's thread; visit must not push. */
+/* Calls visit for every delivery of `consumer`, and drops those for which it returns true. Owner's
+ * thread, which may hold the queue's lock; visit must not push. */
 void outbox_visit(struct outbox *o, const struct consumer *consumer,
                   bool (*visit)(void *context, struct delivery *d), void *context);
 

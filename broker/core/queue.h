@@ -111,8 +111,22 @@ struct settle {
  * were settled, else 0. Any thread. */
 uint64_t queue_settle(struct queue *q, const struct settle *items, size_t count);
 
-/* Entries go back to their places. `redelivered`: they had been sent. Any thread. */
-void queue_requeue(struct queue *q, struct settle *items, size_t count, bool redelivered);
+/*
+ * Something that leaves a channel and touches the queue: a consumer that is cancelled, or a delivery
+ * that goes back to its place. What leaves together is given back together, so that nobody else is
+ * served out of turn in between.
+ */
+struct departure {
+    struct queue *queue;
+    struct consumer *leaver; /* NULL: a delivery. */
+    struct settle delivery;  /* It had been sent: it will be marked as redelivered. */
+};
+
+/* All departures are of this queue. Consumers are unlinked: nothing is pushed for them after this,
+ * and what waits for them in their outbox goes back unmarked. Credit for deliveries returns to
+ * consumers that stay. Consumers' own thread only. Returns true if the queue is auto-delete and has
+ * lost its last consumer, so that the caller must delete it. */
+bool queue_depart(struct queue *q, struct departure *departures, size_t count);
 
 /* Takes one message for basic.get; it counts as unacked until settled. The number of messages left
  * goes to `left`. False if empty or deleted. */
@@ -126,10 +140,6 @@ enum consume_outcome {
 
 /* Registers the consumer; messages may be assigned at once. */
 enum consume_outcome queue_consume(struct queue *q, struct consumer *c);
-
-/* Unlinks the consumer: nothing is pushed for it after this. Returns true if the queue is
- * auto-delete and this was its last one, so that the caller must delete it. */
-bool queue_cancel(struct queue *q, struct consumer *c);
 
 /* Gives octets that have been encoded back to the consumer's window. */
 void queue_refill(struct queue *q, struct consumer *c);

@@ -105,29 +105,29 @@ queue_consume(struct queue *q, struct consumer *c)
     return outcome;
 }
 
-bool
-queue_cancel(struct queue *q, struct consumer *c)
+/* The next in line becomes the active consumer of a single-active-consumer queue. */
+static void
+activate_next(struct queue *q)
 {
-    bool was_last = false;
-    lock_acquire(&q->lock);
-    if (!c->detached) {
-        c->detached = true;
-        list_unlink(&c->in_queue);
-        list_unlink(&c->in_waiting);
-        q->consumer_count--;
-        was_last = q->consumer_count == 0;
-        if (c->exclusive)
-            q->has_exclusive_consumer = false;
-        if (q->active == c) {
-            struct list *next = list_first(&q->consumers);
-            q->active = next == NULL ? NULL : LIST_CONTAINER(next, struct consumer, in_queue);
-            if (q->active != NULL)
-                queue_let_wait(q, q->active);
-        }
-        queue_pump(q);
-    }
-    lock_release(&q->lock);
-    return was_last && q->auto_delete;
+    struct list *next = list_first(&q->consumers);
+    q->active = next == NULL ? NULL : LIST_CONTAINER(next, struct consumer, in_queue);
+    if (q->active != NULL)
+        queue_let_wait(q, q->active);
+}
+
+void
+queue_unlink_consumer(struct queue *q, struct consumer *c)
+{
+    if (c->detached)
+        return;
+    c->detached = true;
+    list_unlink(&c->in_queue);
+    list_unlink(&c->in_waiting);
+    q->consumer_count--;
+    if (c->exclusive)
+        q->has_exclusive_consumer = false;
+    if (q->active == c)
+        activate_next(q);
 }
 
 void

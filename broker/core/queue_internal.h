@@ -11,6 +11,9 @@ void queue_pump(struct queue *q);
 /* Lets the consumer wait for messages, if it can take one and is not waiting already. */
 void queue_let_wait(struct queue *q, struct consumer *c);
 
+/* Takes the consumer out of the queue, if it is still in. */
+void queue_unlink_consumer(struct queue *q, struct consumer *c);
+
 /* Removes the message whose turn is next. There must be one. */
 struct entry queue_take(struct queue *q);
 

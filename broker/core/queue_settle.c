@@ -3,6 +3,7 @@
 #include "broker/core/queue.h"
 
 #include "broker/base/endian.h"
+#include "broker/core/outbox.h"
 #include "broker/core/queue_internal.h"
 
 void
@@ -71,38 +72,74 @@ queue_settle(struct queue *q, const struct settle *items, size_t count)
     return ticket;
 }
 
-/* In a deleted queue there is no place to go back to. */
+/* A delivery that never left the broker: back it goes, as if it had not been assigned. */
+struct unassign {
+    struct queue *queue;
+    struct message_list *dropped; /* Where messages go if the queue is deleted. */
+    size_t count;
+};
+
 static void
-requeue_into_nothing(struct settle *items, size_t count)
+put_back_or_drop(struct queue *q, const struct entry *e, struct message_list *dropped)
 {
-    for (size_t i = 0; i < count; i++)
-        message_unref(items[i].entry.message);
+    if (atomic_load_explicit(&q->deleted, memory_order_relaxed))
+        message_list_add(dropped, e->message);
+    else
+        queue_put_back(q, e);
 }
 
-void
-queue_requeue(struct queue *q, struct settle *items, size_t count, bool redelivered)
+static bool
+unassign(void *context, struct delivery *d)
 {
+    struct unassign *u = context;
+    if (d->entry.message == NULL)
+        return true;
+    struct consumer *c = d->consumer;
+    u->count++;
+    c->window_used -= window_cost(&d->entry);
+    if (c->shared != NULL)
+        shared_credit_give(c->shared);
+    put_back_or_drop(u->queue, &d->entry, u->dropped);
+    return true;
+}
+
+static void
+consumer_leaves(struct queue *q, struct consumer *c, struct message_list *dropped)
+{
+    struct unassign u = { q, dropped, 0 };
+    queue_unlink_consumer(q, c);
+    outbox_visit(c->outbox, c, unassign, &u);
+    q->unacked_count -= u.count;
+}
+
+static void
+delivery_leaves(struct queue *q, struct settle *s, struct message_list *dropped)
+{
+    q->unacked_count--;
+    s->entry.redelivered = true;
+    s->entry.deliveries++;
+    if (s->consumer != NULL)
+        prefetch_give(q, s->consumer);
+    put_back_or_drop(q, &s->entry, dropped);
+}
+
+bool
+queue_depart(struct queue *q, struct departure *departures, size_t count)
+{
+    struct message_list dropped = { 0 };
     lock_acquire(&q->lock);
-    const bool deleted = atomic_load_explicit(&q->deleted, memory_order_relaxed);
-    ASSERT(q->unacked_count >= count);
-    q->unacked_count -= count;
-    for (size_t i = 0; i < count && !deleted; i++) {
-        struct settle *s = &items[i];
-        if (redelivered) {
-            s->entry.redelivered = true;
-            s->entry.deliveries++;
-        } else if (s->consumer != NULL) {
-            s->consumer->window_used -= window_cost(&s->entry);
-        }
-        queue_put_back(q, &s->entry);
-        if (s->consumer != NULL)
-            prefetch_give(q, s->consumer);
+    const bool had_consumers = q->consumer_count > 0;
+    for (size_t i = 0; i < count; i++) {
+        if (departures[i].leaver != NULL)
+            consumer_leaves(q, departures[i].leaver, &dropped);
+        else
+            delivery_leaves(q, &departures[i].delivery, &dropped);
     }
-    if (!deleted)
-        queue_pump(q);
+    const bool unused = q->auto_delete && had_consumers && q->consumer_count == 0;
+    queue_pump(q);
     lock_release(&q->lock);
-    if (deleted)
-        requeue_into_nothing(items, count);
+    message_list_release(&dropped);
+    return unused;
 }
 
 void

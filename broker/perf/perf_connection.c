@@ -339,16 +339,18 @@ perf_connection_say_close(struct perf_connection *c)
 {
     if (c->fd < 0 || c->broken)
         return;
-    fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) & ~O_NONBLOCK);
-    connection_set_timeout(c, CLOSE_TIMEOUT_S);
-    c->close_by_ns = clock_monotonic_ns() + CLOSE_TIMEOUT_S * 1000000000ull;
     const union amqp_method m = { .connection_close = {
                                       .id = AMQP_ID_connection_close,
                                       .reply_code = AMQP_REPLY_SUCCESS,
                                       .reply_text = BYTES_LITERAL("done"),
                                   } };
     struct perf_error ignored;
+    /* A peer that does not even read is left without a word, rather than waited for. */
+    fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK);
     connection_send_method(c, 0, &m, &ignored);
+    fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) & ~O_NONBLOCK);
+    connection_set_timeout(c, CLOSE_TIMEOUT_S);
+    c->close_by_ns = clock_monotonic_ns() + CLOSE_TIMEOUT_S * 1000000000ull;
 }
 
 /* Reads to the end of the frame that the link was in the middle of. */

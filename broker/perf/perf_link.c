@@ -85,52 +85,52 @@ perf_link_read(struct perf_link *link)
     return link->readable;
 }
 
-/* What `n` sent octets were. */
+/* Takes up to `n` octets from the rest of a buffer, which is emptied when all are gone. Returns how
+ * many of the `n` are left. */
+static size_t
+unsent_take(struct buf *b, size_t *sent, size_t n)
+{
+    const size_t rest = b->size - *sent;
+    const size_t taken = rest < n ? rest : n;
+    *sent += taken;
+    if (*sent == b->size)
+        b->size = *sent = 0;
+    return n - taken;
+}
+
+/* `n` octets were sent. */
 static void
 link_advance(struct perf_link *link, size_t n)
 {
-    const bool control_first = link->control_sent > 0;
-    size_t part = link->control.size - link->control_sent;
-    if (control_first) {
-        part = part < n ? part : n;
-        link->control_sent += part;
-        n -= part;
+    if (link->control_sent > 0)
+        n = unsent_take(&link->control, &link->control_sent, n);
+    n = unsent_take(&link->out, &link->out_sent, n);
+    if (link->large.size > 0) {
+        const size_t taken = link->large.size < n ? link->large.size : n;
+        link->large = bytes_of(link->large.data + taken, link->large.size - taken);
+        n -= taken;
     }
-    part = link->out.size - link->out_sent;
-    part = part < n ? part : n;
-    link->out_sent += part;
-    n -= part;
-    part = link->large.size < n ? link->large.size : n;
-    link->large = bytes_of(link->large.data + part, link->large.size - part);
-    n -= part;
-    link->control_sent += control_first ? 0 : n;
-    if (link->out_sent == link->out.size)
-        link->out.size = link->out_sent = 0;
-    if (link->control_sent == link->control.size)
-        link->control.size = link->control_sent = 0;
+    unsent_take(&link->control, &link->control_sent, n);
 }
 
-static struct iovec
-iovec_of(const uint8_t *data, size_t size)
+static void
+iovec_add(struct iovec *parts, size_t *count, const uint8_t *data, size_t from, size_t size)
 {
-    return (struct iovec){ (void *)(uintptr_t)data, size };
+    if (size > from)
+        parts[(*count)++] = (struct iovec){ (void *)(uintptr_t)(data + from), size - from };
 }
 
 static ssize_t
 link_send(struct perf_link *link)
 {
-    struct iovec parts[3];
+    struct iovec parts[4];
     size_t count = 0;
-    const struct iovec control =
-        iovec_of(link->control.data + link->control_sent, link->control.size - link->control_sent);
     if (link->control_sent > 0)
-        parts[count++] = control;
-    if (link->out.size > link->out_sent)
-        parts[count++] = iovec_of(link->out.data + link->out_sent, link->out.size - link->out_sent);
-    if (link->large.size > 0)
-        parts[count++] = iovec_of(link->large.data, link->large.size);
-    if (link->control_sent == 0 && link->control.size > 0 && count < 3)
-        parts[count++] = control;
+        iovec_add(parts, &count, link->control.data, link->control_sent, link->control.size);
+    iovec_add(parts, &count, link->out.data, link->out_sent, link->out.size);
+    iovec_add(parts, &count, link->large.data, 0, link->large.size);
+    if (link->control_sent == 0)
+        iovec_add(parts, &count, link->control.data, 0, link->control.size);
     const struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
     return sendmsg(link->connection->fd, &message, MSG_NOSIGNAL);
 }

@@ -13,6 +13,7 @@
 
 struct producer_route {
     struct buf image; /* The whole message, or its head if the message is large. */
+    size_t stamp_at;  /* Where the body begins in the image. */
     uint64_t word;    /* The second word of the next message: source and number. */
 };
 
@@ -61,6 +62,7 @@ producer_encode(struct perf_producer *p, struct producer_channel *ch, uint32_t i
         struct producer_route *route = &ch->routes[i];
         message.key = perf_topology_key(t, p->options, share.first + i * share.step);
         perf_publish_append_head(&route->image, &message);
+        route->stamp_at = route->image.size + AMQP_FRAME_HEAD_SIZE;
         if (message.body_size < LARGE_SIZE)
             perf_publish_append_body(&route->image, &message);
         if (route->image.size > p->image_size)
@@ -192,14 +194,8 @@ channel_write(struct perf_producer *p, struct producer_channel *ch, uint8_t *out
         ch->turn = 0;
     const size_t size = route->image.size;
     memcpy(out, route->image.data, size);
-    if (p->body.size == 0) {
-        /* Small messages have one body frame, at the end of the image. */
-        uint8_t *body = out + size - p->message.body_size - 1;
-        stamp_write(body, p->message.body_size, stamp, route->word);
-    } else {
-        uint8_t *body = p->body.data + AMQP_FRAME_HEAD_SIZE;
-        stamp_write(body, p->message.body_size, stamp, route->word);
-    }
+    uint8_t *body = p->body.size == 0 ? out + route->stamp_at : p->body.data + AMQP_FRAME_HEAD_SIZE;
+    stamp_write(body, p->message.body_size, stamp, route->word);
     route->word++;
     ch->published++;
     if (p->options->confirm > 0)

@@ -5,6 +5,8 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 
+#include <stdlib.h>
+
 struct channel *
 channel_create(struct connection *c, uint16_t number)
 {
@@ -15,19 +17,6 @@ channel_create(struct connection *c, uint16_t number)
     list_init(&ch->in_confirming);
     map_insert(&c->channels, &ch->by_number, number);
     return ch;
-}
-
-static bool
-return_undelivered(void *context, struct delivery *d)
-{
-    struct channel *ch = context;
-    if (d->entry.message == NULL)
-        return true;
-    struct settle back = { d->consumer->queue, d->consumer, d->entry };
-    queue_requeue(d->consumer->queue, &back, 1, false);
-    if (ch->shares_credit && !d->consumer->no_ack)
-        shared_credit_give(&ch->shared);
-    return true;
 }
 
 /* Unacked deliveries outlive their consumer; each now holds the queue itself. */
@@ -55,20 +44,24 @@ delete_unused(struct queue *q)
     ASSERT(deleted);
 }
 
+static void
+consumer_destroy(struct consumer *consumer)
+{
+    list_unlink(&consumer->in_channel);
+    queue_unref(consumer->queue);
+    mem_free_const(consumer->tag.data);
+    mem_free(consumer);
+}
+
 void
 channel_remove_consumer(struct channel *ch, struct consumer *consumer)
 {
-    struct queue *q = consumer->queue;
-    const bool unused = queue_cancel(q, consumer);
-    /* After this nothing is pushed for it; what was pushed goes back. */
-    outbox_visit(&ch->connection->outbox, consumer, return_undelivered, ch);
+    struct departure departure = { .queue = consumer->queue, .leaver = consumer };
+    const bool unused = queue_depart(consumer->queue, &departure, 1);
     orphan_unacked(ch, consumer);
-    list_unlink(&consumer->in_channel);
     if (unused)
-        delete_unused(q);
-    queue_unref(q);
-    mem_free_const(consumer->tag.data);
-    mem_free(consumer);
+        delete_unused(consumer->queue);
+    consumer_destroy(consumer);
 }
 
 void
@@ -90,17 +83,93 @@ channel_retry_consumers(struct channel *ch)
     }
 }
 
-void
-channel_requeue_all(struct channel *ch)
+/* Consumers first: what goes back must not come straight back to them. */
+static int
+departure_order(const void *a, const void *b)
 {
-    struct unacked_item item;
-    while (unacked_take_first(&ch->unacked, UINT64_MAX, &item)) {
-        if (item.from_consumer && ch->shares_credit)
-            shared_credit_give(&ch->shared);
-        queue_requeue(item.settle.queue, &item.settle, 1, true);
-        if (item.settle.consumer == NULL)
-            queue_unref(item.settle.queue);
+    const struct departure *x = a;
+    const struct departure *y = b;
+    if (x->queue != y->queue)
+        return (uintptr_t)x->queue < (uintptr_t)y->queue ? -1 : 1;
+    return (y->leaver != NULL) - (x->leaver != NULL);
+}
+
+static void
+departure_done(struct departure *d, bool unused)
+{
+    if (d->leaver != NULL) {
+        if (unused)
+            delete_unused(d->queue);
+        return;
     }
+    if (d->delivery.consumer == NULL)
+        queue_unref(d->queue);
+}
+
+/* Hands departures to their queues, each queue's together. */
+static void
+depart(struct departure *departures, size_t count)
+{
+    if (count > 1)
+        qsort(departures, count, sizeof(*departures), departure_order);
+    for (size_t from = 0; from < count;) {
+        size_t to = from + 1;
+        while (to < count && departures[to].queue == departures[from].queue)
+            to++;
+        const bool unused = queue_depart(departures[from].queue, departures + from, to - from);
+        for (size_t i = from; i < to; i++)
+            departure_done(&departures[i], unused);
+        from = to;
+    }
+}
+
+static struct departure
+departure_of(struct channel *ch, const struct unacked_item *item)
+{
+    if (item->from_consumer && ch->shares_credit)
+        shared_credit_give(&ch->shared);
+    return (struct departure){ .queue = item->settle.queue, .delivery = item->settle };
+}
+
+void
+channel_requeue(struct channel *ch, const struct unacked_item *item)
+{
+    struct departure departure = departure_of(ch, item);
+    depart(&departure, 1);
+}
+
+void
+channel_requeue_up_to(struct channel *ch, uint64_t up_to)
+{
+    struct departure *departures = mem_alloc(ch->unacked.count * sizeof(*departures));
+    struct unacked_item item;
+    size_t count = 0;
+    while (unacked_take_first(&ch->unacked, up_to, &item))
+        departures[count++] = departure_of(ch, &item);
+    depart(departures, count);
+    mem_free(departures);
+}
+
+/* All consumers and all unacked deliveries at once. */
+static void
+leave_queues(struct channel *ch)
+{
+    size_t count = ch->unacked.count;
+    LIST_FOREACH (link, &ch->consumers)
+        count++;
+    struct departure *departures = mem_alloc(count * sizeof(*departures));
+    struct unacked_item item;
+    count = 0;
+    LIST_FOREACH (link, &ch->consumers) {
+        struct consumer *consumer = LIST_CONTAINER(link, struct consumer, in_channel);
+        departures[count++] = (struct departure){ .queue = consumer->queue, .leaver = consumer };
+    }
+    while (unacked_take_first(&ch->unacked, UINT64_MAX, &item))
+        departures[count++] = departure_of(ch, &item);
+    depart(departures, count);
+    LIST_FOREACH (link, &ch->consumers)
+        consumer_destroy(LIST_CONTAINER(link, struct consumer, in_channel));
+    mem_free(departures);
 }
 
 static void
@@ -132,11 +201,7 @@ channel_release(struct channel *ch)
     batch_flush(ch->connection->worker);
     drop_publish(ch);
     channel_drop_replies(ch);
-    /* Consumers first, so that what is requeued does not come straight back to them. */
-    while (!list_is_empty(&ch->consumers))
-        channel_remove_consumer(
-            ch, LIST_CONTAINER(ch->consumers.next, struct consumer, in_channel));
-    channel_requeue_all(ch);
+    leave_queues(ch);
     unacked_fini(&ch->unacked);
     confirms_fini(&ch->confirms);
     list_unlink(&ch->in_confirming);

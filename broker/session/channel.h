@@ -132,8 +132,10 @@ void channel_remove_consumer(struct channel *ch, struct consumer *consumer);
 /* Ends the direct reply-to consumer, if there is one. */
 void channel_drop_replies(struct channel *ch);
 
-/* Requeues everything unacked, oldest first. */
-void channel_requeue_all(struct channel *ch);
+/* Unacked deliveries go back to their places, marked as redelivered: one that was taken from the
+ * list, or all up to a tag. */
+void channel_requeue(struct channel *ch, const struct unacked_item *item);
+void channel_requeue_up_to(struct channel *ch, uint64_t up_to);
 
 /* A method with all its fields zero but those named. */
 #define CHANNEL_SEND(ch, symbol, ...)                                                              \

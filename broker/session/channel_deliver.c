@@ -5,8 +5,6 @@
 
 /* Bodies from this size on are written from where they lie instead of being copied. */
 #define BODY_REFER_MIN 16384u
-/* Encoding stops when so much waits in the output; the rest stays in the outbox. */
-#define OUTPUT_ENOUGH (256u * 1024u)
 
 static void
 message_release(void *owner)
@@ -122,8 +120,13 @@ void
 connection_deliver(struct connection *c)
 {
     struct delivery d;
-    while (c->state == CONNECTION_RUNNING && c->output.size < OUTPUT_ENOUGH &&
-           outbox_take(&c->outbox, &d))
+    while (c->state == CONNECTION_RUNNING && c->output.size < OUTPUT_ENOUGH) {
+        if (!outbox_take(&c->outbox, &d)) {
+            batch_flush(c->worker);
+            return;
+        }
         channel_deliver(d.consumer->channel, d.consumer, &d.entry);
+    }
+    c->deliveries_wait = true;
     batch_flush(c->worker);
 }

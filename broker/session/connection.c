@@ -125,6 +125,10 @@ connection_flush(struct connection *c)
             return;
         }
     }
+    if (c->deliveries_wait && c->output.size < OUTPUT_ENOUGH) {
+        c->deliveries_wait = false;
+        loop_post(&c->worker->loop, &c->outbox.mail);
+    }
     if (c->output.size > limit)
         connection_pause(c, PAUSE_OUTPUT);
     else if ((c->pauses & PAUSE_OUTPUT) && c->output.size <= limit / 2)
@@ -209,10 +213,8 @@ connection_ready(struct loop_source *source, uint32_t events)
     struct connection *c = LIST_CONTAINER(source, struct connection, source);
     if (c->state == CONNECTION_CLOSED)
         return;
-    if (events & EPOLLOUT) {
+    if (events & EPOLLOUT)
         connection_flush(c);
-        connection_deliver(c);
-    }
     if (c->state != CONNECTION_CLOSED && (events & EPOLLIN) && c->pauses == 0)
         connection_read(c);
     else if (c->state != CONNECTION_CLOSED && (events & (EPOLLERR | EPOLLHUP)))
@@ -364,17 +366,6 @@ connection_linger(struct connection *c)
     connection_touch(c); /* The flush hangs up. */
 }
 
-static bool
-return_to_queue(void *context, struct delivery *d)
-{
-    (void)context;
-    if (d->entry.message != NULL) {
-        struct settle back = { d->consumer->queue, d->consumer, d->entry };
-        queue_requeue(d->consumer->queue, &back, 1, false);
-    }
-    return true;
-}
-
 void
 connection_release(struct connection *c)
 {
@@ -386,7 +377,6 @@ connection_release(struct connection *c)
     struct map_node *node;
     while ((node = map_next(&c->channels, NULL)) != NULL)
         channel_destroy(MAP_CONTAINER(node, struct channel, by_number));
-    outbox_visit(&c->outbox, NULL, return_to_queue, NULL);
     while (!list_is_empty(&c->exclusive_queues)) {
         struct queue *q = LIST_CONTAINER(c->exclusive_queues.next, struct queue, in_connection);
         struct amqp_exception ex;

@@ -42,6 +42,9 @@ enum connection_pause {
 
 #define CONNECTION_PEER_SIZE 64
 
+/* Deliveries are encoded until so many octets wait in the output; the rest stays in the outbox. */
+#define OUTPUT_ENOUGH (256u * 1024u)
+
 struct connection {
     struct loop_source source; /* First: the loop hands it back. */
     struct worker *worker;
@@ -68,6 +71,7 @@ struct connection {
     /* Output. */
     struct output output;
     struct outbox outbox;
+    bool deliveries_wait; /* For the output to be written. */
     bool sent; /* Something was written since the last look. */
 
     /* Negotiated. */

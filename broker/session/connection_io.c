@@ -235,18 +235,19 @@ step_frame(struct connection *c, const uint8_t *data, size_t size, size_t *used)
         return STEP_MORE; /* The text of an error shows up to 16 octets. */
     const bool makes_sense =
         amqp_frame_head_check(&head, c->frame_max, bytes_of(payload, arrived), &ex);
-    if (!makes_sense && ex.code == AMQP_FRAME_ERROR)
+    const bool ends_well = complete && payload[head.size] == AMQP_FRAME_END;
+    if (!makes_sense && ex.code == AMQP_FRAME_ERROR && !ends_well)
         return step_failed(c, &ex, false);
     if (!complete)
         return STEP_MORE;
     const struct bytes whole = bytes_of(payload, head.size);
     *used = AMQP_FRAME_OVERHEAD + head.size;
-    if (!makes_sense)
-        return step_failed(c, &ex, true);
-    if (payload[head.size] != AMQP_FRAME_END) {
+    if (!ends_well) {
         amqp_frame_raise_end(&head, whole, payload[head.size], &ex);
         return step_failed(c, &ex, false);
     }
+    if (!makes_sense)
+        return step_failed(c, &ex, true);
     const bool ok = c->state == CONNECTION_CLOSING ? closing_frame(c, &head, whole, &ex)
                                                    : frame_accept(c, &head, whole, &ex);
     return ok ? STEP_DONE : step_failed(c, &ex, true);

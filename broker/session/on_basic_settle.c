@@ -6,15 +6,10 @@
 void
 channel_end_delivery(struct channel *ch, struct unacked_item *item, enum tx_fate fate)
 {
-    if (fate != TX_REQUEUE) {
+    if (fate == TX_REQUEUE)
+        channel_requeue(ch, item);
+    else
         channel_settle(ch, item);
-        return;
-    }
-    if (item->from_consumer && ch->shares_credit)
-        shared_credit_give(&ch->shared);
-    queue_requeue(item->settle.queue, &item->settle, 1, true);
-    if (item->settle.consumer == NULL)
-        queue_unref(item->settle.queue);
 }
 
 static bool
@@ -39,8 +34,11 @@ static void
 settle_range(struct channel *ch, uint64_t up_to, enum tx_fate fate)
 {
     struct unacked_item item;
-    while (unacked_take_first(&ch->unacked, up_to, &item))
-        channel_end_delivery(ch, &item, fate);
+    if (fate == TX_REQUEUE)
+        channel_requeue_up_to(ch, up_to);
+    else
+        while (unacked_take_first(&ch->unacked, up_to, &item))
+            channel_settle(ch, &item);
 }
 
 /* Deliveries up to `tag`, or just that one. Tag 0 with `multiple` means all there are. */
@@ -110,7 +108,7 @@ recover(struct channel *ch, bool requeue, struct amqp_exception *ex)
     if (ch->mode == CHANNEL_TX)
         requeue_outside_tx(ch);
     else
-        channel_requeue_all(ch);
+        channel_requeue_up_to(ch, UINT64_MAX);
     channel_retry_consumers(ch);
     return true;
 }

@@ -136,9 +136,7 @@ server_join(struct server *s)
 {
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
-    /* Queues let go of their last effects, and only then the committer, which wakes the workers. */
-    for (unsigned i = 0; i < s->worker_count; i++)
-        route_cache_fini(&s->workers[i].routes);
+    /* Queues still push effects as they go, and the committer still wakes workers. */
     broker_fini(&s->broker);
     door_destroy(s->door);
     free_workers(s, s->worker_count);
