@@ -163,7 +163,6 @@ read_some(struct connection *c, size_t kept)
     const size_t into_body = (size_t)got < space ? (size_t)got : space;
     channel_body_received(c->body_channel, into_body);
     c->body_left -= (uint32_t)into_body;
-    c->body_end_due = c->body_left == 0;
     c->received = true;
     return got - (ssize_t)into_body;
 }

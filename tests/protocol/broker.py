@@ -70,15 +70,19 @@ class Broker:
     def _launch(self):
         self.directory = tempfile.mkdtemp(prefix='rail-protocol-')
         self.address = ('127.0.0.1', free_port())
+        if self.launch():
+            return True
+        self.kill()
+        return False
+
+    def launch(self):
+        """Starts the process on the address and directory that are set."""
         self.process = self.spawn(self.address, os.path.join(self.directory, 'data'))
         self.lines = []
         self.ready = threading.Event()
         self.reader = threading.Thread(target=self._collect, daemon=True)
         self.reader.start()
-        if self.ready.wait(START_SECONDS) and self.alive():
-            return True
-        self.kill()
-        return False
+        return self.ready.wait(START_SECONDS) and self.alive()
 
     def spawn(self, address, data):
         """Another broker process; its caller waits for it."""
