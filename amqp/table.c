@@ -104,11 +104,21 @@ table_iterate_array(struct bytes array)
     return (struct table_iterator){ array.data, array.data + array.size, false };
 }
 
-/* Recursion is bounded by AMQP_TABLE_DEPTH_MAX; `fields_left` bounds the work over all levels. */
+static uint32_t depth_limit = AMQP_TABLE_DEPTH_MAX;
+static uint32_t fields_limit = AMQP_TABLE_FIELDS_MAX;
+
+void
+table_set_limits(uint32_t depth_max, uint32_t fields_max)
+{
+    depth_limit = depth_max;
+    fields_limit = fields_max;
+}
+
+/* Recursion is bounded by the depth limit; `fields_left` bounds the work over all levels. */
 static bool
 fields_are_valid(struct table_iterator i, unsigned depth, uint32_t *fields_left)
 {
-    if (depth > AMQP_TABLE_DEPTH_MAX)
+    if (depth > depth_limit)
         return false;
     struct table_field f;
     while (i.at != i.end) {
@@ -126,7 +136,7 @@ fields_are_valid(struct table_iterator i, unsigned depth, uint32_t *fields_left)
 bool
 table_is_valid(struct bytes table)
 {
-    uint32_t fields_left = AMQP_TABLE_FIELDS_MAX;
+    uint32_t fields_left = fields_limit;
     return fields_are_valid(table_iterate(table), 1, &fields_left);
 }
 

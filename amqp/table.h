@@ -23,9 +23,12 @@ struct table_iterator {
     bool named; /* Table fields have names, array elements have none. */
 };
 
-/* True if every field is complete, every tag known, and depth and count are within
- * AMQP_TABLE_DEPTH_MAX and AMQP_TABLE_FIELDS_MAX. */
+/* True if every field is complete, every tag known, and depth and count are within the limits. */
 bool table_is_valid(struct bytes table);
+
+/* Nesting of tables and arrays, and fields of all levels together, that a table from a peer may
+ * have; AMQP_TABLE_DEPTH_MAX and AMQP_TABLE_FIELDS_MAX until set. Before threads start. */
+void table_set_limits(uint32_t depth_max, uint32_t fields_max);
 
 /* Iterate over a valid table, or over the value of a valid field with tag A. */
 struct table_iterator table_iterate(struct bytes table);

@@ -23,7 +23,8 @@
 
 #define AMQP_SHORTSTR_MAX 255u
 
-/* Field tables of a peer deeper or longer than this are refused. */
+/* Field tables of a peer deeper or longer than this are refused, unless table_set_limits says
+ * otherwise. */
 #define AMQP_TABLE_DEPTH_MAX 32u
 #define AMQP_TABLE_FIELDS_MAX 65536u
 

@@ -241,6 +241,26 @@ channel_raise(struct channel *ch, const struct amqp_exception *ex)
                  .method_id = (uint16_t)ex->method_id);
 }
 
+void
+channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms)
+{
+    const struct unacked_item *oldest = unacked_oldest(&ch->unacked);
+    if (ch->state != CHANNEL_OPEN || oldest == NULL || now_ms - oldest->sent_ms < timeout_ms)
+        return;
+    char queue[300];
+    log_warning("consumer.timeout",
+                "conn=%llu channel=%u queue=\"%s\" delivery_tag=%llu age_ms=%llu",
+                (unsigned long long)ch->connection->id, ch->number,
+                log_quote(oldest->settle.queue->name, queue, sizeof(queue)),
+                (unsigned long long)oldest->tag, (unsigned long long)(now_ms - oldest->sent_ms));
+    struct amqp_exception ex = { 0 };
+    amqp_raise(&ex, AMQP_PRECONDITION_FAILED,
+               "delivery acknowledgement on channel %u timed out. Timeout value used: %llu ms. This "
+               "timeout value can be configured, see consumers doc guide to learn more",
+               ch->number, (unsigned long long)timeout_ms);
+    channel_raise(ch, &ex);
+}
+
 static bool
 call_handler(struct channel *ch, const union amqp_method *m, struct amqp_exception *ex)
 {

@@ -78,6 +78,9 @@ void channel_destroy(struct channel *ch);
 /* Sends channel.close and goes quiet. */
 void channel_raise(struct channel *ch, const struct amqp_exception *ex);
 
+/* Closes the channel with 406 if its oldest delivery has waited too long for its acknowledgement. */
+void channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms);
+
 /* A method frame for an existing channel. */
 bool channel_dispatch(struct channel *ch, uint32_t method_id, struct bytes arguments,
                       struct amqp_exception *ex);

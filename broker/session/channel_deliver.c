@@ -107,6 +107,7 @@ channel_deliver(struct channel *ch, struct consumer *consumer, const struct entr
         unacked_push(&ch->unacked, &(struct unacked_item){
                                        .tag = tag,
                                        .settle = settle,
+                                       .sent_ms = ch->connection->worker->loop.now_ms,
                                        .from_consumer = true,
                                    });
     if (consumer->encoded >= consumer->queue->window / 2) {

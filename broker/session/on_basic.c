@@ -235,7 +235,11 @@ reply_get_ok(struct channel *ch, const struct amqp_basic_get *m, struct queue *q
     if (m->no_ack)
         batch_settle(ch->connection->worker, &settle);
     else
-        unacked_push(&ch->unacked, &(struct unacked_item){ .tag = tag, .settle = settle });
+        unacked_push(&ch->unacked, &(struct unacked_item){
+                                       .tag = tag,
+                                       .settle = settle,
+                                       .sent_ms = ch->connection->worker->loop.now_ms,
+                                   });
 }
 
 bool

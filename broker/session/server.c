@@ -1,6 +1,6 @@
 #include "broker/session/server.h"
 
-#include "broker/base/log.h"
+#include "amqp/table.h"
 #include "broker/base/mem.h"
 
 #include <errno.h>
@@ -110,6 +110,7 @@ server_start(struct server *s, const struct config *config, char *problem, size_
 {
     *s = (struct server){ 0 };
     mail_init(&s->stop_listening, stop_listening);
+    table_set_limits(config->limits.table_depth, config->limits.table_entries);
     if (!open_listeners(s, config, problem, problem_size))
         return false;
     s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,

@@ -109,6 +109,12 @@ unacked_take_first(struct unacked *u, uint64_t up_to, struct unacked_item *out)
     return true;
 }
 
+const struct unacked_item *
+unacked_oldest(const struct unacked *u)
+{
+    return u->count == 0 ? NULL : item_at(u, u->head);
+}
+
 struct unacked_item *
 unacked_next(struct unacked *u, size_t *place)
 {

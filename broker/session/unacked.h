@@ -15,6 +15,7 @@
 struct unacked_item {
     uint64_t tag;
     struct settle settle;
+    uint64_t sent_ms; /* Loop time of the delivery. */
     bool from_consumer; /* Counts against the shared prefetch of the channel. */
     bool in_tx; /* Settled in a transaction that is not committed. */
     bool is_hole;
@@ -39,6 +40,9 @@ bool unacked_take_first(struct unacked *u, uint64_t up_to, struct unacked_item *
 
 /* The item of that tag, or NULL. */
 struct unacked_item *unacked_find(const struct unacked *u, uint64_t tag);
+
+/* The item of the lowest tag, or NULL. */
+const struct unacked_item *unacked_oldest(const struct unacked *u);
 
 /* Visits all, oldest first; start with *place = 0. NULL at the end. */
 struct unacked_item *unacked_next(struct unacked *u, size_t *place);

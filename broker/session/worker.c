@@ -72,6 +72,36 @@ worker_watch_alarm(struct worker *w)
 }
 
 static void
+check_timeouts(struct connection *c, uint64_t now_ms, uint64_t timeout_ms)
+{
+    /* A channel that times out stays in the map until its close is answered. */
+    for (struct map_node *node = map_next(&c->channels, NULL); node != NULL;
+         node = map_next(&c->channels, node))
+        channel_check_timeout(MAP_CONTAINER(node, struct channel, by_number), now_ms, timeout_ms);
+}
+
+static void
+housekeeping_start(struct worker *w)
+{
+    const uint64_t timeout_ms = w->broker->config->limits.consumer_timeout_ms;
+    if (timeout_ms == 0)
+        return;
+    const uint64_t period_ms = timeout_ms < HOUSEKEEPING_MS ? timeout_ms : HOUSEKEEPING_MS;
+    timer_start(&w->loop, &w->housekeeping, w->loop.now_ms + period_ms);
+}
+
+static void
+housekeeping_fire(struct timer *timer)
+{
+    struct worker *w = LIST_CONTAINER(timer, struct worker, housekeeping);
+    const uint64_t timeout_ms = w->broker->config->limits.consumer_timeout_ms;
+    LIST_FOREACH (link, &w->connections)
+        check_timeouts(LIST_CONTAINER(link, struct connection, in_worker), w->loop.now_ms,
+                       timeout_ms);
+    housekeeping_start(w);
+}
+
+static void
 stop_fire(struct timer *timer)
 {
     struct worker *w = LIST_CONTAINER(timer, struct worker, stop_timer);
@@ -174,6 +204,8 @@ worker_init(struct worker *w, struct server *server, struct broker *broker, unsi
     mail_init(&w->stop_mail, stop_deliver);
     w->alarm_timer.fire = alarm_fire;
     w->stop_timer.fire = stop_fire;
+    w->housekeeping.fire = housekeeping_fire;
+    housekeeping_start(w);
     return true;
 }
 
