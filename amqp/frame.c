@@ -20,8 +20,8 @@ frame_describe(char *out, size_t out_size, const struct amqp_frame_head *head, s
     const bool cut = payload.size > DESCRIBED_OCTETS_MAX;
     if (cut)
         payload.size = DESCRIBED_OCTETS_MAX;
-    int used = snprintf(out, out_size, "type %u, %s octets = <<", head->type,
-                        cut ? "first 16" : "all");
+    int used =
+        snprintf(out, out_size, "type %u, %s octets = <<", head->type, cut ? "first 16" : "all");
     if (is_printable_text(payload)) {
         used += snprintf(out + used, out_size - (size_t)used, "\"%.*s\"", BYTES_ARGS(payload));
     } else {

@@ -2,9 +2,10 @@
 #define AMQP_PROPERTIES_H
 
 /*
- * Basic properties (class 60): a flag word and the values of the flags that are set. A broker relays
- * the octets it got and decodes them only to look inside; when it must change something (reply-to,
- * BCC) it decodes, changes and encodes again. Strings point into the decoded octets. Pure.
+ * Basic properties (class 60): a flag word and the values of the flags that are set. A broker
+ * relays the octets it got and decodes them only to look inside; when it must change something
+ * (reply-to, BCC) it decodes, changes and encodes again. Strings point into the decoded octets.
+ * Pure.
  */
 
 #include "amqp/wire.h"

@@ -20,7 +20,8 @@ enum effect_kind {
     EFFECT_PUT,     /* Row `payload` at `key`: definitions. */
     EFFECT_DELETE,  /* Row at `key`. */
     EFFECT_RECORDS, /* `count` records of `log`, serialised in payload, numbered from `sequence`. */
-    EFFECT_SETTLE,  /* Records of `log` are no longer needed: payload holds their 64-bit sequences. */
+    EFFECT_SETTLE,  /* Records of `log` are no longer needed: payload holds their 64-bit sequences.
+                     */
     EFFECT_LOG_END, /* `log` and all of its records are gone; its id is never used again. */
 };
 

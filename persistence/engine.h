@@ -15,7 +15,8 @@
 
 enum round_outcome {
     ROUND_COMMITTED,
-    ROUND_UNKNOWN, /* It may or may not be there after a restart. Nothing may be confirmed for it. */
+    ROUND_UNKNOWN, /* It may or may not be there after a restart. Nothing may be confirmed for it.
+                    */
 };
 
 struct round {

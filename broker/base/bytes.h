@@ -3,7 +3,8 @@
 
 /*
  * A borrowed run of octets. Names, keys and bodies travel as struct bytes: they may hold any octet,
- * are not terminated, and belong to somebody else. Whoever keeps one longer than the call copies it.
+ * are not terminated, and belong to somebody else. Whoever keeps one longer than the call copies
+ * it.
  */
 
 #include <stdbool.h>

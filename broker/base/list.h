@@ -14,7 +14,7 @@ struct list {
     struct list *prev;
 };
 
-#define LIST_CONTAINER(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define LIST_CONTAINER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 /* Removing the current element inside the loop is fine; removing its successor is not. */
 #define LIST_FOREACH(link, head)                                                                   \

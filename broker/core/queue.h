@@ -32,10 +32,10 @@ struct queue {
     struct queue_arguments effective;
     bool durable;
     bool auto_delete;
-    uint64_t owner;     /* Id of the connection it is exclusive to; 0: not exclusive. */
+    uint64_t owner; /* Id of the connection it is exclusive to; 0: not exclusive. */
     struct door *door;
-    uint64_t log;       /* Its log behind the door; 0 if not durable. */
-    uint64_t window;    /* Dispatch window of each consumer, in octets. */
+    uint64_t log;    /* Its log behind the door; 0 if not durable. */
+    uint64_t window; /* Dispatch window of each consumer, in octets. */
 
     /* Guarded by the vhost's topology lock. */
     struct map_node by_name;
@@ -47,14 +47,14 @@ struct queue {
 
     struct lock lock;
     /* Guarded by lock. */
-    struct ready *levels;  /* One a priority, 0 lowest; effective.max_priority + 1 of them. */
+    struct ready *levels; /* One a priority, 0 lowest; effective.max_priority + 1 of them. */
     size_t ready_count;
     uint64_t ready_octets; /* Of bodies. */
     size_t unacked_count;
     uint64_t next_sequence;
     struct list consumers; /* All, by in_queue. */
     size_t consumer_count;
-    struct list waiting;   /* By in_waiting: highest priority first, then longest waiting. */
+    struct list waiting;     /* By in_waiting: highest priority first, then longest waiting. */
     struct consumer *active; /* The one of a single-active-consumer queue. */
     bool has_exclusive_consumer;
     bool had_consumer;
@@ -112,9 +112,9 @@ struct settle {
 uint64_t queue_settle(struct queue *q, const struct settle *items, size_t count);
 
 /*
- * Something that leaves a channel and touches the queue: a consumer that is cancelled, or a delivery
- * that goes back to its place. What leaves together is given back together, so that nobody else is
- * served out of turn in between.
+ * Something that leaves a channel and touches the queue: a consumer that is cancelled, or a
+ * delivery that goes back to its place. What leaves together is given back together, so that nobody
+ * else is served out of turn in between.
  */
 struct departure {
     struct queue *queue;

@@ -32,10 +32,10 @@ check_integer(const struct argument *a, const struct table_field *f, char *reaso
         snprintf(reason, size, "\"expected integer, got %s\"", table_tag_name(f->tag));
         return false;
     }
-    const char *what = value < 0            ? "value_negative"
-                       : value < a->least   ? "value_zero"
-                       : value > a->most    ? "value_too_large"
-                                            : NULL;
+    const char *what = value < 0          ? "value_negative"
+                       : value < a->least ? "value_zero"
+                       : value > a->most  ? "value_too_large"
+                                          : NULL;
     if (what == NULL)
         return true;
     if (value > a->most && a->most == 255)

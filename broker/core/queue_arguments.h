@@ -30,7 +30,8 @@ bool queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes 
 bool queue_arguments_equivalent(struct bytes received, struct bytes current, struct bytes queue,
                                 struct bytes vhost, struct amqp_exception *ex);
 
-/* Raises 406 if argument `name` differs between two tables. `subject` is "queue 'q' in vhost '/'".*/
+/* Raises 406 if argument `name` differs between two tables. `subject` is "queue 'q' in vhost
+ * '/'".*/
 bool argument_equivalent(struct bytes received, struct bytes current, const char *name,
                          const char *subject, struct amqp_exception *ex);
 

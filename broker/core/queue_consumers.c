@@ -88,8 +88,7 @@ queue_consume(struct queue *q, struct consumer *c)
     if (atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
         outcome = CONSUME_GONE;
     } else if (q->has_exclusive_consumer ||
-               (c->exclusive &&
-                (q->consumer_count > 0 || q->effective.single_active_consumer))) {
+               (c->exclusive && (q->consumer_count > 0 || q->effective.single_active_consumer))) {
         outcome = CONSUME_EXCLUSIVE;
     } else {
         list_push(&q->consumers, &c->in_queue);

@@ -23,9 +23,9 @@ struct ready_block {
 struct ready {
     struct ready_block *head;
     struct ready_block *tail;
-    uint32_t head_index; /* First entry taken next, in `head`. */
-    uint32_t tail_index; /* First free place in `tail`. */
-    size_t appended;     /* Entries in the blocks. */
+    uint32_t head_index;    /* First entry taken next, in `head`. */
+    uint32_t tail_index;    /* First free place in `tail`. */
+    size_t appended;        /* Entries in the blocks. */
     struct entry *returned; /* Binary heap, lowest sequence first. */
     size_t returned_count;
     size_t returned_capacity;

@@ -6,8 +6,8 @@ void
 record_append(struct buf *out, const struct message *m, uint32_t offset, uint8_t priority,
               uint64_t wall_us)
 {
-    const size_t content = (size_t)m->exchange_size + m->key_size + m->properties_size +
-                           (size_t)m->body_size;
+    const size_t content =
+        (size_t)m->exchange_size + m->key_size + m->properties_size + (size_t)m->body_size;
     const size_t size = RECORD_HEAD_SIZE + content;
     uint8_t *at = buf_reserve(out, size);
     store_be32(at, (uint32_t)size);

@@ -87,8 +87,7 @@ replies_send(struct replies *r, struct bytes token, struct message *m)
     if (c != NULL) {
         if (c->message_count == c->message_capacity) {
             c->message_capacity = c->message_capacity == 0 ? 4 : c->message_capacity * 2;
-            c->messages =
-                mem_resize(c->messages, c->message_capacity * sizeof(struct message *));
+            c->messages = mem_resize(c->messages, c->message_capacity * sizeof(struct message *));
         }
         message_ref(m);
         c->messages[c->message_count++] = m;

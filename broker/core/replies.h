@@ -24,8 +24,8 @@ struct reply_consumer {
     struct map_node by_token;
     char token[REPLY_TOKEN_SIZE + 1];
     struct loop *loop;
-    struct mail mail;              /* Wakes the owner when messages have come. */
-    struct message **messages;     /* Guarded by the registry's lock. */
+    struct mail mail;          /* Wakes the owner when messages have come. */
+    struct message **messages; /* Guarded by the registry's lock. */
     size_t message_count;
     size_t message_capacity;
 };

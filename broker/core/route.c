@@ -92,8 +92,7 @@ alternate_of(void *context, const struct router *r) UNCHECKED_LOCKING
     struct vhost *v = context;
     const struct exchange *x =
         (const struct exchange *)((const char *)r - offsetof(struct exchange, router));
-    struct exchange *alternate =
-        x->has_alternate ? vhost_find_exchange(v, x->alternate) : NULL;
+    struct exchange *alternate = x->has_alternate ? vhost_find_exchange(v, x->alternate) : NULL;
     return alternate == NULL ? NULL : &alternate->router;
 }
 

@@ -18,7 +18,7 @@
 struct route {
     struct route *next_retired;
     uint64_t hash;
-    struct exchange *exchange;   /* A reference; NULL for the default exchange. */
+    struct exchange *exchange;     /* A reference; NULL for the default exchange. */
     const _Atomic uint64_t *epoch; /* What it depends on; NULL for the default exchange. */
     uint64_t epoch_seen;
     struct vhost *vhost;

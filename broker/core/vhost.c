@@ -12,9 +12,9 @@ struct predeclared {
 };
 
 static const struct predeclared predeclared[] = {
-    { "amq.direct", ROUTER_DIRECT, false },   { "amq.fanout", ROUTER_FANOUT, false },
-    { "amq.topic", ROUTER_TOPIC, false },     { "amq.headers", ROUTER_HEADERS, false },
-    { "amq.match", ROUTER_HEADERS, false },   { "amq.rabbitmq.trace", ROUTER_TOPIC, true },
+    { "amq.direct", ROUTER_DIRECT, false }, { "amq.fanout", ROUTER_FANOUT, false },
+    { "amq.topic", ROUTER_TOPIC, false },   { "amq.headers", ROUTER_HEADERS, false },
+    { "amq.match", ROUTER_HEADERS, false }, { "amq.rabbitmq.trace", ROUTER_TOPIC, true },
 };
 
 struct vhost *

@@ -95,8 +95,7 @@ exchange_equivalent(const struct exchange *x, const struct exchange_spec *spec,
     if (x->router.type != spec->type)
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
                           "inequivalent arg 'type' for %s: received '%s' but current is '%s'",
-                          subject, router_type_name(spec->type),
-                          router_type_name(x->router.type));
+                          subject, router_type_name(spec->type), router_type_name(x->router.type));
     return bool_equivalent("durable", spec->durable, x->durable, subject, ex) &&
            bool_equivalent("auto_delete", spec->auto_delete, x->auto_delete, subject, ex) &&
            bool_equivalent("internal", spec->internal, x->internal, subject, ex) &&

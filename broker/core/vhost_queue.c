@@ -49,8 +49,7 @@ queue_equivalent(const struct queue *q, const struct queue_spec *spec, uint64_t 
 }
 
 static struct queue *
-queue_insert(struct vhost *v, const struct queue_spec *spec, uint64_t *ticket)
-    REQUIRES(v->topology)
+queue_insert(struct vhost *v, const struct queue_spec *spec, uint64_t *ticket) REQUIRES(v->topology)
 {
     struct queue *q = queue_create(v, v->door, spec);
     map_insert(&v->queues, &q->by_name, bytes_hash(q->name));

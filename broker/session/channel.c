@@ -237,8 +237,8 @@ channel_raise(struct channel *ch, const struct amqp_exception *ex)
     channel_release(ch);
     ch->state = CHANNEL_CLOSING;
     CHANNEL_SEND(ch, channel_close, .reply_code = (uint16_t)ex->code,
-                 .reply_text = bytes_of_string(ex->text), .class_id = (uint16_t)(ex->method_id >> 16),
-                 .method_id = (uint16_t)ex->method_id);
+                 .reply_text = bytes_of_string(ex->text),
+                 .class_id = (uint16_t)(ex->method_id >> 16), .method_id = (uint16_t)ex->method_id);
 }
 
 void
@@ -254,10 +254,11 @@ channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms)
                 log_quote(oldest->settle.queue->name, queue, sizeof(queue)),
                 (unsigned long long)oldest->tag, (unsigned long long)(now_ms - oldest->sent_ms));
     struct amqp_exception ex = { 0 };
-    amqp_raise(&ex, AMQP_PRECONDITION_FAILED,
-               "delivery acknowledgement on channel %u timed out. Timeout value used: %llu ms. This "
-               "timeout value can be configured, see consumers doc guide to learn more",
-               ch->number, (unsigned long long)timeout_ms);
+    amqp_raise(
+        &ex, AMQP_PRECONDITION_FAILED,
+        "delivery acknowledgement on channel %u timed out. Timeout value used: %llu ms. This "
+        "timeout value can be configured, see consumers doc guide to learn more",
+        ch->number, (unsigned long long)timeout_ms);
     channel_raise(ch, &ex);
 }
 

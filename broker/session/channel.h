@@ -61,7 +61,7 @@ struct channel {
     struct tx *tx;
     bool partial_commit; /* A queue rejected a message of the transaction being committed. */
 
-    struct bytes last_queue; /* Name declared last; owned. */
+    struct bytes last_queue;      /* Name declared last; owned. */
     struct reply_consumer *reply; /* Direct reply-to; NULL without. */
     struct bytes reply_tag;
 };
@@ -78,7 +78,8 @@ void channel_destroy(struct channel *ch);
 /* Sends channel.close and goes quiet. */
 void channel_raise(struct channel *ch, const struct amqp_exception *ex);
 
-/* Closes the channel with 406 if its oldest delivery has waited too long for its acknowledgement. */
+/* Closes the channel with 406 if its oldest delivery has waited too long for its acknowledgement.
+ */
 void channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms);
 
 /* A method frame for an existing channel. */
@@ -142,8 +143,9 @@ void channel_requeue_up_to(struct channel *ch, uint64_t up_to);
 
 /* A method with all its fields zero but those named. */
 #define CHANNEL_SEND(ch, symbol, ...)                                                              \
-    connection_send((ch)->connection, (ch)->number,                                               \
-                    &(const union amqp_method){ .symbol = { .id = AMQP_ID_##symbol, __VA_ARGS__ } })
+    connection_send(                                                                               \
+        (ch)->connection, (ch)->number,                                                            \
+        &(const union amqp_method){ .symbol = { .id = AMQP_ID_##symbol, __VA_ARGS__ } })
 #define CHANNEL_SEND_AFTER(ch, ticket, symbol, ...)                                                \
     connection_send_after(                                                                         \
         (ch)->connection, (ch)->number, ticket,                                                    \

@@ -73,7 +73,8 @@ message_begin(struct channel *ch, const struct content_header *header, struct am
     struct broker *b = ch->connection->worker->broker;
     struct publish *p = &ch->publish;
     if (header->body_size > b->config->limits.max_message_size) {
-        ch->oversize = header->body_size; /* Said when the body is over: the stream stays in step. */
+        ch->oversize =
+            header->body_size; /* Said when the body is over: the stream stays in step. */
         return true;
     }
     p->message = message_create(p->exchange, p->key, header->properties, header->body_size);

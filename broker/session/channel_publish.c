@@ -19,8 +19,7 @@ struct extra_keys {
     bool has_bcc;
 };
 
-static bool
-raise_expiration(struct bytes text, struct amqp_exception *ex, const char *format, ...)
+static bool raise_expiration(struct bytes text, struct amqp_exception *ex, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 static bool
@@ -108,8 +107,8 @@ message_with(struct message *m, const struct properties *p)
     uint8_t *encoded = mem_alloc(size);
     struct wire_writer w = wire_writer_of(encoded, size);
     properties_encode(&w, p);
-    struct message *copy = message_create(message_exchange(m), message_key(m),
-                                          bytes_of(encoded, size), m->body_size);
+    struct message *copy =
+        message_create(message_exchange(m), message_key(m), bytes_of(encoded, size), m->body_size);
     mem_free(encoded);
     if (copy == NULL)
         return NULL;
@@ -157,8 +156,7 @@ static bool
 fill_reply_to(const struct channel *ch, struct properties *p, struct message **m,
               struct amqp_exception *ex)
 {
-    if (!(p->flags & PROPERTY_REPLY_TO) ||
-        !bytes_equal(p->reply_to, BYTES_LITERAL(REPLIES_QUEUE)))
+    if (!(p->flags & PROPERTY_REPLY_TO) || !bytes_equal(p->reply_to, BYTES_LITERAL(REPLIES_QUEUE)))
         return true;
     if (ch->reply == NULL)
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "fast reply consumer does not exist");
@@ -208,8 +206,8 @@ decode_properties(struct message *m, struct properties *p, struct amqp_exception
 
 /* Where to, with all that may decide it. NULL with an exception. */
 static const struct route *
-find_route(struct channel *ch, const struct message *m, const struct properties *p,
-           bool *has_bcc, struct amqp_exception *ex)
+find_route(struct channel *ch, const struct message *m, const struct properties *p, bool *has_bcc,
+           struct amqp_exception *ex)
 {
     struct extra_keys keys = { 0 };
     struct route_address address = { .exchange = message_exchange(m), .key = message_key(m) };

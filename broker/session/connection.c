@@ -41,8 +41,10 @@ connection_create(struct worker *w, int fd, const char *peer)
     outbox_init(&c->outbox, &w->loop, connection_mail);
     list_push(&w->connections, &c->in_worker);
     if (!loop_watch(&w->loop, &c->source, c->watched)) {
-        log_error("connection.watch", "peer=%s errno=%d msg=\"refused: the kernel cannot watch "
-                  "another socket; raise fs.epoll.max_user_watches\"", peer, errno);
+        log_error("connection.watch",
+                  "peer=%s errno=%d msg=\"refused: the kernel cannot watch "
+                  "another socket; raise fs.epoll.max_user_watches\"",
+                  peer, errno);
         close(fd);
         list_unlink(&c->in_worker);
         outbox_fini(&c->outbox);
@@ -107,8 +109,8 @@ connection_touch(struct connection *c)
 static void
 write_failed(struct connection *c)
 {
-    connection_drop(c, errno == EPIPE || errno == ECONNRESET ? "the peer has gone"
-                                                             : "writing failed");
+    connection_drop(c,
+                    errno == EPIPE || errno == ECONNRESET ? "the peer has gone" : "writing failed");
 }
 
 void
@@ -334,8 +336,7 @@ connection_raise(struct connection *c, const struct amqp_exception *ex)
     char quoted[300];
     atomic_fetch_add_explicit(&c->worker->broker->counters.protocol_errors, 1,
                               memory_order_relaxed);
-    log_warning("connection.error",
-                "conn=%llu peer=%s state=%s code=%u method=%u.%u text=\"%s\"",
+    log_warning("connection.error", "conn=%llu peer=%s state=%s code=%u method=%u.%u text=\"%s\"",
                 (unsigned long long)c->id, c->peer, connection_state_name(c->state), ex->code,
                 ex->method_id >> 16, ex->method_id & 0xFFFFu,
                 log_quote(bytes_of_string(ex->text), quoted, sizeof(quoted)));
@@ -350,9 +351,8 @@ connection_raise(struct connection *c, const struct amqp_exception *ex)
                                                 } });
     connection_move(c, CONNECTION_CLOSING);
     const uint64_t heartbeat_ms = c->heartbeat_s * UINT64_C(1000);
-    connection_start_timer(c, heartbeat_ms > 0 && heartbeat_ms < CLOSE_TIMEOUT_MS
-                                  ? heartbeat_ms
-                                  : CLOSE_TIMEOUT_MS);
+    connection_start_timer(
+        c, heartbeat_ms > 0 && heartbeat_ms < CLOSE_TIMEOUT_MS ? heartbeat_ms : CLOSE_TIMEOUT_MS);
 }
 
 void
@@ -401,9 +401,11 @@ connection_drop(struct connection *c, const char *why)
         return;
     char name[128];
     if (why != NULL)
-        log_warning("connection.drop", "conn=%llu peer=%s state=%s name=\"%s\" msg=\"closing AMQP "
-                    "connection: %s\"", (unsigned long long)c->id, c->peer,
-                    connection_state_name(c->state), log_quote(c->name, name, sizeof(name)), why);
+        log_warning("connection.drop",
+                    "conn=%llu peer=%s state=%s name=\"%s\" msg=\"closing AMQP "
+                    "connection: %s\"",
+                    (unsigned long long)c->id, c->peer, connection_state_name(c->state),
+                    log_quote(c->name, name, sizeof(name)), why);
     else
         log_debug("connection.close", "conn=%llu peer=%s", (unsigned long long)c->id, c->peer);
     if (c->state < CONNECTION_RUNNING && why != NULL)

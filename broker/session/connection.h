@@ -6,9 +6,9 @@
  * handlers decide goes to the output, which is written at the end of the turn. Legal moves of its
  * state are data (connection_state.c).
  *
- * Owner: one worker for life; everything here belongs to that thread, except the outbox, which has a
- * lock of its own. An idle connection holds no buffers. It is freed at the end of the turn in which
- * it is closed, so nobody on the worker's stack is left with a dangling pointer.
+ * Owner: one worker for life; everything here belongs to that thread, except the outbox, which has
+ * a lock of its own. An idle connection holds no buffers. It is freed at the end of the turn in
+ * which it is closed, so nobody on the worker's stack is left with a dangling pointer.
  */
 
 #include "amqp/content.h"
@@ -51,7 +51,7 @@ struct connection {
     struct vhost *vhost; /* From open on. */
     uint64_t id;
     enum connection_state state;
-    unsigned pauses; /* Set of connection_pause. */
+    unsigned pauses;  /* Set of connection_pause. */
     uint32_t watched; /* The epoll events we asked for. */
 
     struct list in_worker;
@@ -60,11 +60,11 @@ struct connection {
     struct list in_blocked;
 
     /* Input. */
-    struct buf partial;          /* Octets that came and could not be handled yet. */
+    struct buf partial;           /* Octets that came and could not be handled yet. */
     struct channel *body_channel; /* Of the body frame we are in the middle of. */
-    uint32_t body_left;          /* Octets of it still to come, without the end octet. */
-    bool body_end_due;           /* The end octet of it is to come. */
-    bool received;               /* Something came since the last look. */
+    uint32_t body_left;           /* Octets of it still to come, without the end octet. */
+    bool body_end_due;            /* The end octet of it is to come. */
+    bool received;                /* Something came since the last look. */
     uint8_t silent_intervals;
     uint8_t half_interval; /* Timer ticks are half intervals. */
 
@@ -72,7 +72,7 @@ struct connection {
     struct output output;
     struct outbox outbox;
     bool deliveries_wait; /* For the output to be written. */
-    bool sent; /* Something was written since the last look. */
+    bool sent;            /* Something was written since the last look. */
 
     /* Negotiated. */
     uint32_t frame_max;
@@ -80,9 +80,9 @@ struct connection {
     uint16_t heartbeat_s;
     struct timer timer; /* Its meaning depends on the state. */
 
-    struct map channels; /* Of struct channel, by number. */
+    struct map channels;          /* Of struct channel, by number. */
     struct channel *last_channel; /* The one used last, to save look-ups. */
-    struct channel *borrower; /* Its publish has names in the read buffer. */
+    struct channel *borrower;     /* Its publish has names in the read buffer. */
     struct list exclusive_queues;
 
     uint64_t stall_ticket; /* PAUSE_COMMIT ends with this round. */
@@ -107,8 +107,8 @@ const char *connection_state_name(enum connection_state state);
 /* Sends connection.close for the exception and waits for the answer. */
 void connection_raise(struct connection *c, const struct amqp_exception *ex);
 
-/* Ends it at once: unacked messages return, exclusive queues go, the socket closes. `why` is for the
- * log; NULL says that nothing is wrong. */
+/* Ends it at once: unacked messages return, exclusive queues go, the socket closes. `why` is for
+ * the log; NULL says that nothing is wrong. */
 void connection_drop(struct connection *c, const char *why);
 
 /* Everything is said: the rest of the output is written, then it hangs up. */

@@ -12,18 +12,16 @@
 #define MECHANISMS "PLAIN AMQPLAIN"
 
 #define CONNECTION_SEND(c, symbol, ...)                                                            \
-    connection_send((c), 0,                                                                        \
-                    &(const union amqp_method){ .symbol = { .id = AMQP_ID_##symbol, __VA_ARGS__ } })
+    connection_send(                                                                               \
+        (c), 0, &(const union amqp_method){ .symbol = { .id = AMQP_ID_##symbol, __VA_ARGS__ } })
 
 static void
 put_capabilities(struct buf *table)
 {
     static const char *const names[] = {
-        "publisher_confirms",   "exchange_exchange_bindings",
-        "basic.nack",           "consumer_cancel_notify",
-        "connection.blocked",   "consumer_priorities",
-        "authentication_failure_close", "per_consumer_qos",
-        "direct_reply_to",
+        "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
+        "consumer_cancel_notify",       "connection.blocked",         "consumer_priorities",
+        "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
     };
     struct buf capabilities = { 0 };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -107,9 +105,10 @@ on_connection_start_ok(struct connection *c, const struct amqp_connection_start_
     else if (bytes_equal(m->mechanism, BYTES_LITERAL("AMQPLAIN")))
         parsed = sasl_amqplain_parse(m->response, &login);
     else
-        return amqp_raise(ex, AMQP_COMMAND_INVALID,
-                          "authentication mechanism '%.*s' is not supported; use one of: " MECHANISMS,
-                          BYTES_ARGS(m->mechanism));
+        return amqp_raise(
+            ex, AMQP_COMMAND_INVALID,
+            "authentication mechanism '%.*s' is not supported; use one of: " MECHANISMS,
+            BYTES_ARGS(m->mechanism));
     if (!parsed)
         return amqp_raise(ex, AMQP_SYNTAX_ERROR, "malformed response to mechanism %.*s",
                           BYTES_ARGS(m->mechanism));

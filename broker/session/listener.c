@@ -90,7 +90,7 @@ refuse_for_descriptors(struct listener *l)
     count_refusal(l);
     if (may_complain(l))
         log_error("connection.refused", "reason=descriptors msg=\"no file descriptors left; raise "
-                  "LimitNOFILE or ulimit -n\"");
+                                        "LimitNOFILE or ulimit -n\"");
 }
 
 static void
@@ -99,9 +99,10 @@ refuse_for_limit(struct listener *l, int fd, const char *peer)
     close(fd);
     count_refusal(l);
     if (may_complain(l))
-        log_error("connection.refused", "reason=limit peer=%s max_connections=%u msg=\"raise "
-                  "limits.max_connections\"", peer,
-                  l->server->broker.config->limits.max_connections);
+        log_error("connection.refused",
+                  "reason=limit peer=%s max_connections=%u msg=\"raise "
+                  "limits.max_connections\"",
+                  peer, l->server->broker.config->limits.max_connections);
 }
 
 static void
@@ -128,8 +129,7 @@ listener_ready(struct loop_source *source, uint32_t events)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         union socket_address address;
         socklen_t size = sizeof(address);
-        const int fd =
-            accept4(source->fd, &address.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = accept4(source->fd, &address.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             adopt(l, fd, &address);
             continue;
@@ -154,8 +154,8 @@ listener_open(struct listener *l, struct server *server, const struct config_add
                  address->host);
         return false;
     }
-    const int fd = socket(socket_address.any.sa_family,
-                          SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int fd =
+        socket(socket_address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     l->source = (struct loop_source){ .fd = fd, .ready = listener_ready };

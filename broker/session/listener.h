@@ -2,8 +2,8 @@
 #define BROKER_SESSION_LISTENER_H
 
 /*
- * A listening socket, watched by one worker, and the choice of the worker that gets each connection.
- * Runs out of descriptors without spinning: a reserve is given up to accept and refuse.
+ * A listening socket, watched by one worker, and the choice of the worker that gets each
+ * connection. Runs out of descriptors without spinning: a reserve is given up to accept and refuse.
  */
 
 #include "broker/core/config.h"

@@ -137,8 +137,7 @@ consumer_create(struct channel *ch, const struct amqp_basic_consume *m, struct q
     consumer->no_ack = m->no_ack;
     consumer->exclusive = m->exclusive;
     consumer->priority = priority;
-    consumer->prefetch_left =
-        m->no_ack || ch->prefetch == 0 ? PREFETCH_UNLIMITED : ch->prefetch;
+    consumer->prefetch_left = m->no_ack || ch->prefetch == 0 ? PREFETCH_UNLIMITED : ch->prefetch;
     consumer->shared = ch->shares_credit && !m->no_ack ? &ch->shared : NULL;
     list_init(&consumer->in_queue);
     list_init(&consumer->in_waiting);

@@ -42,8 +42,7 @@ static bool
 declare_passive(struct channel *ch, const struct amqp_queue_declare *m, struct bytes name,
                 struct amqp_exception *ex)
 {
-    struct queue *q =
-        vhost_use_queue(ch->connection->vhost, name, ch->connection->id, ex);
+    struct queue *q = vhost_use_queue(ch->connection->vhost, name, ch->connection->id, ex);
     if (q == NULL)
         return false;
     reply_declare_ok(ch, m->nowait, 0, q->name, queue_counts(q));

@@ -68,8 +68,7 @@ on_tx_commit(struct channel *ch, const struct amqp_tx_commit *m, struct amqp_exc
         return false;
     if (ch->partial_commit)
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "partial tx completion");
-    channel_reply_empty(ch, false, settled > published ? settled : published,
-                        AMQP_ID_tx_commit_ok);
+    channel_reply_empty(ch, false, settled > published ? settled : published, AMQP_ID_tx_commit_ok);
     return true;
 }
 

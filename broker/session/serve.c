@@ -96,7 +96,8 @@ serve_run(const struct config *config)
 
     int signal_number = 0;
     sigwait(&signals, &signal_number);
-    log_info("server.stop", "signal=%s msg=\"closing all connections; a second signal ends at once\"",
+    log_info("server.stop",
+             "signal=%s msg=\"closing all connections; a second signal ends at once\"",
              signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
     server_stop(server);
     signal(SIGTERM, SIG_DFL);

@@ -71,8 +71,7 @@ watch_listeners(struct server *s, char *problem, size_t problem_size)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
         if (!loop_watch(&s->workers[0].loop, &s->listeners[i].source, EPOLLIN)) {
-            snprintf(problem, problem_size, "cannot watch a listening socket: %s",
-                     strerror(errno));
+            snprintf(problem, problem_size, "cannot watch a listening socket: %s", strerror(errno));
             return false;
         }
     }

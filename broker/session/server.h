@@ -18,7 +18,7 @@ struct server {
     struct listener listeners[CONFIG_LISTENERS_MAX];
     size_t listener_count;
     _Atomic uint32_t next_worker; /* Breaks ties between equally loaded ones. */
-    struct mail stop_listening; /* To worker 0, which watches the listeners. */
+    struct mail stop_listening;   /* To worker 0, which watches the listeners. */
 };
 
 /* Starts everything; connections are served when it returns. `config` must outlive the server.

@@ -3,8 +3,9 @@
 
 /*
  * Deliveries of one channel that the client has not settled, in order of delivery tag. A ring with
- * holes: settling in the middle leaves a hole, which goes when it reaches the front or when the ring
- * is full and more holes than deliveries are in it. A zeroed struct is empty. Owner: the channel.
+ * holes: settling in the middle leaves a hole, which goes when it reaches the front or when the
+ * ring is full and more holes than deliveries are in it. A zeroed struct is empty. Owner: the
+ * channel.
  *
  * An item whose consumer is NULL (basic.get, or the consumer was cancelled) owns a reference to its
  * queue; for the others the consumer's reference holds it.
@@ -15,9 +16,9 @@
 struct unacked_item {
     uint64_t tag;
     struct settle settle;
-    uint64_t sent_ms; /* Loop time of the delivery. */
+    uint64_t sent_ms;   /* Loop time of the delivery. */
     bool from_consumer; /* Counts against the shared prefetch of the channel. */
-    bool in_tx; /* Settled in a transaction that is not committed. */
+    bool in_tx;         /* Settled in a transaction that is not committed. */
     bool is_hole;
 };
 

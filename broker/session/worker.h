@@ -26,14 +26,14 @@ struct worker {
     struct batch batch;
 
     struct list connections;
-    struct list dirty;   /* With output to write at the end of the turn. */
-    struct list dead;    /* To be freed at the end of the turn. */
-    struct list stalled; /* Waiting for a commit before their input goes on. */
-    struct list blocked; /* Publishers stopped by an alarm. */
-    struct list confirming; /* Channels with publishes that wait for a commit. */
+    struct list dirty;          /* With output to write at the end of the turn. */
+    struct list dead;           /* To be freed at the end of the turn. */
+    struct list stalled;        /* Waiting for a commit before their input goes on. */
+    struct list blocked;        /* Publishers stopped by an alarm. */
+    struct list confirming;     /* Channels with publishes that wait for a commit. */
     struct mail committed_mail; /* Posted by the committer. */
     struct mail stop_mail;
-    struct timer alarm_timer; /* Looks whether the alarm is over, while it is on. */
+    struct timer alarm_timer;  /* Looks whether the alarm is over, while it is on. */
     struct timer housekeeping; /* Consumer timeouts. */
     struct timer stop_timer;
     bool stopping;
