@@ -308,10 +308,12 @@ bool
 channel_dispatch(struct channel *ch, uint32_t method_id, struct bytes arguments,
                  struct amqp_exception *ex)
 {
+    if (ch->state == CHANNEL_CLOSING) {
+        ch->content = (struct content){ 0 }; /* A client may stop in the middle of what we drop. */
+        return closing_dispatch(ch, method_id, ex);
+    }
     if (ch->content.state != CONTENT_WANT_METHOD)
         return content_raise_interrupted(&ch->content, ex);
-    if (ch->state == CHANNEL_CLOSING)
-        return closing_dispatch(ch, method_id, ex);
     union amqp_method m;
     const enum wire_error error = amqp_method_decode(method_id, arguments, &m);
     if (error != WIRE_OK)

@@ -45,8 +45,7 @@ struct channel {
 
     struct content content;
     struct publish publish;
-    uint64_t body_at;  /* Octets of the body that are in the message. */
-    uint64_t oversize; /* Body size of a message that is too large; 0 if it is not. */
+    uint64_t body_at; /* Octets of the body that are in the message. */
 
     uint64_t delivery_tag; /* The last one given. */
     struct unacked unacked;

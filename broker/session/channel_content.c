@@ -50,13 +50,7 @@ publish_complete(struct channel *ch, struct amqp_exception *ex)
     struct message *m = ch->publish.message;
     ex->method_id = AMQP_ID_basic_publish;
     bool ok = true;
-    if (ch->oversize != 0) {
-        const uint64_t limit = ch->connection->worker->broker->config->limits.max_message_size;
-        ok = amqp_raise(ex, AMQP_PRECONDITION_FAILED,
-                        "message size %llu is larger than configured max size %llu",
-                        (unsigned long long)ch->oversize, (unsigned long long)limit);
-        ch->oversize = 0;
-    } else if (m != NULL) {
+    if (m != NULL) {
         ch->publish.message = NULL;
         ok = channel_publish(ch, m, ex);
     }
@@ -72,15 +66,15 @@ message_begin(struct channel *ch, const struct content_header *header, struct am
 {
     struct broker *b = ch->connection->worker->broker;
     struct publish *p = &ch->publish;
-    if (header->body_size > b->config->limits.max_message_size) {
-        ch->oversize =
-            header->body_size; /* Said when the body is over: the stream stays in step. */
-        return true;
-    }
+    const uint64_t limit = b->config->limits.max_message_size;
+    ex->method_id = AMQP_ID_basic_publish;
+    if (header->body_size > limit)
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                          "message size %llu is larger than configured max size %llu",
+                          (unsigned long long)header->body_size, (unsigned long long)limit);
     p->message = message_create(p->exchange, p->key, header->properties, header->body_size);
     if (p->message != NULL)
         return true;
-    ex->method_id = AMQP_ID_basic_publish;
     return amqp_raise(ex, AMQP_RESOURCE_ERROR, "no memory for a message of %llu octets",
                       (unsigned long long)header->body_size);
 }
@@ -93,8 +87,11 @@ channel_accept_header(struct channel *ch, struct bytes payload, struct amqp_exce
         return false;
     struct connection *c = ch->connection;
     ch->body_at = 0;
-    if (ch->state == CHANNEL_OPEN && !message_begin(ch, &header, ex))
-        return false;
+    if (ch->state == CHANNEL_OPEN && !message_begin(ch, &header, ex)) {
+        if (amqp_code_is_hard(ex->code))
+            return false;
+        channel_raise(ch, ex); /* The body that follows is swallowed. */
+    }
     if (c->borrower == ch)
         c->borrower = NULL; /* The message has copies of the names. */
     connection_check_pressure(c);

@@ -57,6 +57,7 @@ class Broker:
         self.railmq = railmq
         self.directory = None
         self.process = None
+        self.terminated = False
         self.lines = []
 
     def start(self):
@@ -79,6 +80,7 @@ class Broker:
         """Starts the process on the address and directory that are set."""
         self.process = self.spawn(self.address, os.path.join(self.directory, 'data'))
         self.lines = []
+        self.terminated = False
         self.ready = threading.Event()
         self.reader = threading.Thread(target=self._collect, daemon=True)
         self.reader.start()
@@ -119,7 +121,10 @@ class Broker:
             return re.search(rb'__[at]san_init', binary.read()) is not None
 
     def terminate(self):
-        self.process.send_signal(signal.SIGTERM)
+        """Sends SIGTERM, once: a second one may mean to hurry."""
+        if self.alive() and not self.terminated:
+            self.terminated = True
+            self.process.send_signal(signal.SIGTERM)
 
     def wait(self):
         """The exit status, once the whole log has been read."""
@@ -130,8 +135,7 @@ class Broker:
     def stop(self):
         """Stops in good order; the failure as a text, or None."""
         try:
-            if self.alive():
-                self.terminate()
+            self.terminate()
             status = self.wait()
         except subprocess.TimeoutExpired:
             return f'broker did not stop within {STOP_SECONDS} s of SIGTERM\n{self.log_tail()}'
