@@ -308,6 +308,20 @@ channel_publish(struct channel *ch, struct message *m, struct amqp_exception *ex
     return route_message(ch, m, &p, mandatory, number, ex);
 }
 
+/* The worker's list is in order of tickets, so that a commit touches only those it concerns. */
+static void
+wait_for_commit(struct channel *ch)
+{
+    struct list *head = &ch->connection->worker->confirming;
+    struct list *place = head;
+    const uint64_t ticket = confirms_ticket(&ch->confirms);
+    while (place->prev != head &&
+           confirms_ticket(&LIST_CONTAINER(place->prev, struct channel, in_confirming)->confirms) >
+               ticket)
+        place = place->prev;
+    list_insert_before(place, &ch->in_confirming);
+}
+
 void
 channel_publish_done(struct channel *ch, uint64_t number, uint64_t ticket, bool rejected)
 {
@@ -317,7 +331,7 @@ channel_publish_done(struct channel *ch, uint64_t number, uint64_t ticket, bool 
     }
     confirms_add(&ch->confirms, number, ticket, rejected);
     if (!list_is_linked(&ch->in_confirming))
-        list_push(&ch->connection->worker->confirming, &ch->in_confirming);
+        wait_for_commit(ch);
 }
 
 void
@@ -331,6 +345,7 @@ channel_confirm(struct channel *ch, uint64_t committed)
         else
             CHANNEL_SEND(ch, basic_ack, .delivery_tag = run.last, .multiple = multiple);
     }
-    if (confirms_are_empty(&ch->confirms))
-        list_unlink(&ch->in_confirming);
+    list_unlink(&ch->in_confirming);
+    if (!confirms_are_empty(&ch->confirms))
+        wait_for_commit(ch);
 }

@@ -24,6 +24,13 @@ grow(struct confirms *c)
     c->tail = count;
 }
 
+uint64_t
+confirms_ticket(const struct confirms *c)
+{
+    ASSERT(!confirms_are_empty(c));
+    return run_at(c, c->head)->ticket;
+}
+
 void
 confirms_add(struct confirms *c, uint64_t number, uint64_t ticket, bool rejected)
 {

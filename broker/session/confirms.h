@@ -32,6 +32,9 @@ void confirms_add(struct confirms *c, uint64_t number, uint64_t ticket, bool rej
  * one fate as there is. False if none may. */
 bool confirms_take(struct confirms *c, uint64_t committed, struct confirm_run *out);
 
+/* What the oldest answer waits for. There must be one. */
+uint64_t confirms_ticket(const struct confirms *c);
+
 static inline bool
 confirms_are_empty(const struct confirms *c)
 {

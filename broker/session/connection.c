@@ -16,11 +16,22 @@
 
 static void connection_ready(struct loop_source *source, uint32_t events);
 
+/* Half of the limit must be free again before input goes on. */
+static bool
+output_is_long(const struct connection *c)
+{
+    return c->output.size > c->worker->broker->config->limits.output_bytes_max / 2;
+}
+
+/* There are deliveries, or the output that stood in the way of something has been written. */
 static void
 connection_mail(struct mail *mail)
 {
     struct outbox *outbox = LIST_CONTAINER(mail, struct outbox, mail);
-    connection_deliver(LIST_CONTAINER(outbox, struct connection, outbox));
+    struct connection *c = LIST_CONTAINER(outbox, struct connection, outbox);
+    if ((c->pauses & PAUSE_OUTPUT) && !output_is_long(c))
+        connection_resume(c, PAUSE_OUTPUT);
+    connection_deliver(c);
 }
 
 struct connection *
@@ -127,14 +138,14 @@ connection_flush(struct connection *c)
             return;
         }
     }
-    if (c->deliveries_wait && c->output.size < OUTPUT_ENOUGH) {
+    if (c->output.size > limit)
+        connection_pause(c, PAUSE_OUTPUT);
+    const bool input_may_go_on = (c->pauses & PAUSE_OUTPUT) && !output_is_long(c);
+    const bool deliveries_may_go_on = c->deliveries_wait && c->output.size < OUTPUT_ENOUGH;
+    if (input_may_go_on || deliveries_may_go_on) {
         c->deliveries_wait = false;
         loop_post(&c->worker->loop, &c->outbox.mail);
     }
-    if (c->output.size > limit)
-        connection_pause(c, PAUSE_OUTPUT);
-    else if ((c->pauses & PAUSE_OUTPUT) && c->output.size <= limit / 2)
-        connection_resume(c, PAUSE_OUTPUT);
     if (c->state == CONNECTION_LINGERING && c->output.size == 0)
         shutdown(c->source.fd, SHUT_WR);
     connection_rewatch(c);

@@ -22,12 +22,22 @@ stop_if_empty(struct worker *w)
 }
 
 static void
+confirm_committed(struct worker *w)
+{
+    const uint64_t committed = door_committed(w->broker->door);
+    while (!list_is_empty(&w->confirming)) {
+        struct channel *ch = LIST_CONTAINER(w->confirming.next, struct channel, in_confirming);
+        if (confirms_ticket(&ch->confirms) > committed)
+            return;
+        channel_confirm(ch, committed);
+    }
+}
+
+static void
 worker_turn_end(void *context)
 {
     struct worker *w = context;
-    const uint64_t committed = door_committed(w->broker->door);
-    LIST_FOREACH (link, &w->confirming)
-        channel_confirm(LIST_CONTAINER(link, struct channel, in_confirming), committed);
+    confirm_committed(w);
     while (!list_is_empty(&w->dirty))
         connection_flush(LIST_CONTAINER(w->dirty.next, struct connection, in_dirty));
     while (!list_is_empty(&w->dead))
