@@ -1,5 +1,7 @@
 #include "amqp/method.h"
 
+#include "amqp/frame.h"
+
 const struct amqp_method_info amqp_methods[] = {
 #define CONTENT true
 #define NO_CONTENT false
@@ -135,4 +137,21 @@ amqp_method_encode(struct wire_writer *w, const union amqp_method *m)
     default:
         PANIC("encoding of an unknown method, id %08x", m->id);
     }
+}
+
+size_t
+amqp_method_frame_size(const union amqp_method *m)
+{
+    return amqp_method_size(m) + AMQP_FRAME_OVERHEAD;
+}
+
+void
+amqp_method_frame_encode(uint8_t *at, size_t size, uint16_t channel, const union amqp_method *m)
+{
+    const size_t payload = size - AMQP_FRAME_OVERHEAD;
+    amqp_frame_head_encode(at, AMQP_FRAME_METHOD, channel, (uint32_t)payload);
+    struct wire_writer w = wire_writer_of(at + AMQP_FRAME_HEAD_SIZE, payload);
+    amqp_method_encode(&w, m);
+    ASSERT(w.at == w.end);
+    at[size - 1] = AMQP_FRAME_END;
 }

@@ -89,7 +89,12 @@ size_t amqp_method_size(const union amqp_method *m);
 /* Writes the payload. The writer must have amqp_method_size() octets left. */
 void amqp_method_encode(struct wire_writer *w, const union amqp_method *m);
 
-/* The same, typed, for those who know what they send; `id` need not be filled in. */
+/* A whole method frame: its size, and its octets into `size` octets at `at`. */
+size_t amqp_method_frame_size(const union amqp_method *m);
+void amqp_method_frame_encode(uint8_t *at, size_t size, uint16_t channel,
+                              const union amqp_method *m);
+
+/* Size and payload, typed, for those who know what they send; `id` need not be filled in. */
 #define METHOD_BEGIN(symbol, class_id, method_id, name, sender, content, state)                    \
     size_t amqp_##symbol##_size(const struct amqp_##symbol *m);                                    \
     void amqp_##symbol##_encode(struct wire_writer *w, const struct amqp_##symbol *m);

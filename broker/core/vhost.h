@@ -70,9 +70,8 @@ struct bind_spec {
 bool vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
                 uint64_t *ticket, struct amqp_exception *ex);
 
-/* Unbinding what is not bound is fine. */
-bool vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
-                  uint64_t *ticket, struct amqp_exception *ex);
+/* Unbinding what is not bound, or does not exist, is fine. Returns a ticket or 0. */
+uint64_t vhost_unbind(struct vhost *v, const struct bind_spec *spec);
 
 /* "no exchange 'x' in vhost '/'" and its like: always false. */
 bool vhost_raise_no_exchange(const struct vhost *v, struct bytes name, struct amqp_exception *ex);

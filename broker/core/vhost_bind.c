@@ -127,13 +127,10 @@ vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connection, u
     return ok;
 }
 
-bool
-vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection, uint64_t *ticket,
-             struct amqp_exception *ex)
+uint64_t
+vhost_unbind(struct vhost *v, const struct bind_spec *spec)
 {
-    (void)connection;
-    (void)ex;
-    *ticket = 0;
+    uint64_t ticket = 0;
     struct buf arguments = { 0 };
     table_canonical(spec->arguments, &arguments);
     rwlock_write(&v->topology);
@@ -147,13 +144,13 @@ vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
         router_unbind(&ends.source->router, &request)) {
         exchange_changed(ends.source);
         if (both_ends_durable(&ends))
-            *ticket = definition_forget_binding(v, spec, request.arguments);
+            ticket = definition_forget_binding(v, spec, request.arguments);
         if (ends.source->auto_delete && router_binding_count(&ends.source->router) == 0) {
             const uint64_t later = exchange_remove(v, ends.source);
-            *ticket = later > *ticket ? later : *ticket;
+            ticket = later > ticket ? later : ticket;
         }
     }
     rwlock_write_end(&v->topology);
     buf_fini(&arguments);
-    return true;
+    return ticket;
 }

@@ -40,16 +40,12 @@ channel_send_content(struct channel *ch, const union amqp_method *method, struct
 {
     struct connection *c = ch->connection;
     const struct bytes properties = message_properties(m);
-    const size_t method_size = amqp_method_size(method);
+    const size_t method_size = amqp_method_frame_size(method);
     const size_t header_size = 12 + properties.size;
-    const size_t size = method_size + header_size + 2 * AMQP_FRAME_OVERHEAD;
+    const size_t size = method_size + header_size + AMQP_FRAME_OVERHEAD;
     uint8_t *at = output_reserve(&c->output, size);
-
-    amqp_frame_head_encode(at, AMQP_FRAME_METHOD, ch->number, (uint32_t)method_size);
-    struct wire_writer w = wire_writer_of(at + AMQP_FRAME_HEAD_SIZE, method_size);
-    amqp_method_encode(&w, method);
-    at += AMQP_FRAME_HEAD_SIZE + method_size;
-    *at++ = AMQP_FRAME_END;
+    amqp_method_frame_encode(at, method_size, ch->number, method);
+    at += method_size;
 
     amqp_frame_head_encode(at, AMQP_FRAME_HEADER, ch->number, (uint32_t)header_size);
     at += AMQP_FRAME_HEAD_SIZE;

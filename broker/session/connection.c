@@ -238,14 +238,9 @@ connection_send(struct connection *c, uint16_t channel, const union amqp_method 
 {
     if (c->state == CONNECTION_CLOSED || c->state == CONNECTION_LINGERING)
         return;
-    const size_t size = amqp_method_size(m);
-    uint8_t *at = output_reserve(&c->output, size + AMQP_FRAME_OVERHEAD);
-    amqp_frame_head_encode(at, AMQP_FRAME_METHOD, channel, (uint32_t)size);
-    struct wire_writer w = wire_writer_of(at + AMQP_FRAME_HEAD_SIZE, size);
-    amqp_method_encode(&w, m);
-    ASSERT(w.at == w.end);
-    at[AMQP_FRAME_HEAD_SIZE + size] = AMQP_FRAME_END;
-    output_commit(&c->output, size + AMQP_FRAME_OVERHEAD);
+    const size_t size = amqp_method_frame_size(m);
+    amqp_method_frame_encode(output_reserve(&c->output, size), size, channel, m);
+    output_commit(&c->output, size);
     connection_touch(c);
 }
 
@@ -265,13 +260,9 @@ connection_send_after(struct connection *c, uint16_t channel, uint64_t ticket,
         return;
     }
     ASSERT(!(c->pauses & PAUSE_COMMIT));
-    const size_t size = amqp_method_size(m);
-    uint8_t *at = buf_reserve(&c->stalled_reply, size + AMQP_FRAME_OVERHEAD);
-    amqp_frame_head_encode(at, AMQP_FRAME_METHOD, channel, (uint32_t)size);
-    struct wire_writer w = wire_writer_of(at + AMQP_FRAME_HEAD_SIZE, size);
-    amqp_method_encode(&w, m);
-    at[AMQP_FRAME_HEAD_SIZE + size] = AMQP_FRAME_END;
-    c->stalled_reply.size += size + AMQP_FRAME_OVERHEAD;
+    const size_t size = amqp_method_frame_size(m);
+    amqp_method_frame_encode(buf_reserve(&c->stalled_reply, size), size, channel, m);
+    c->stalled_reply.size += size;
     c->stall_ticket = ticket;
     list_push(&c->worker->stalled, &c->in_stalled);
     connection_pause(c, PAUSE_COMMIT);

@@ -85,21 +85,26 @@ on_exchange_delete(struct channel *ch, const struct amqp_exchange_delete *m,
     return true;
 }
 
+/* Names of both ends without line ends; neither may be the default exchange. */
+static bool
+bind_ends(struct bytes destination, struct bytes source, struct name_buffer buffers[2],
+          struct bind_spec *out, struct amqp_exception *ex)
+{
+    out->destination_kind = DESTINATION_EXCHANGE;
+    out->destination = name_without_line_ends(destination, &buffers[0]);
+    out->source = name_without_line_ends(source, &buffers[1]);
+    return refuse_default(out->destination, ex) && refuse_default(out->source, ex);
+}
+
 bool
 on_exchange_bind(struct channel *ch, const struct amqp_exchange_bind *m, struct amqp_exception *ex)
 {
-    struct name_buffer source;
-    struct name_buffer destination;
-    const struct bind_spec spec = {
-        .source = name_without_line_ends(m->source, &source),
-        .destination_kind = DESTINATION_EXCHANGE,
-        .destination = name_without_line_ends(m->destination, &destination),
-        .key = m->routing_key,
-        .arguments = m->arguments,
-    };
+    struct connection *c = ch->connection;
+    struct name_buffer buffers[2];
+    struct bind_spec spec = { .key = m->routing_key, .arguments = m->arguments };
     uint64_t ticket;
-    if (!refuse_default(spec.destination, ex) || !refuse_default(spec.source, ex) ||
-        !vhost_bind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
+    if (!bind_ends(m->destination, m->source, buffers, &spec, ex) ||
+        !vhost_bind(c->vhost, &spec, c->id, &ticket, ex))
         return false;
     channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_bind_ok);
     return true;
@@ -109,19 +114,11 @@ bool
 on_exchange_unbind(struct channel *ch, const struct amqp_exchange_unbind *m,
                    struct amqp_exception *ex)
 {
-    struct name_buffer source;
-    struct name_buffer destination;
-    const struct bind_spec spec = {
-        .source = name_without_line_ends(m->source, &source),
-        .destination_kind = DESTINATION_EXCHANGE,
-        .destination = name_without_line_ends(m->destination, &destination),
-        .key = m->routing_key,
-        .arguments = m->arguments,
-    };
-    uint64_t ticket;
-    if (!refuse_default(spec.destination, ex) || !refuse_default(spec.source, ex) ||
-        !vhost_unbind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
+    struct name_buffer buffers[2];
+    struct bind_spec spec = { .key = m->routing_key, .arguments = m->arguments };
+    if (!bind_ends(m->destination, m->source, buffers, &spec, ex))
         return false;
+    const uint64_t ticket = vhost_unbind(ch->connection->vhost, &spec);
     channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_unbind_ok);
     return true;
 }

@@ -309,7 +309,7 @@ def many_acks_back_to_front(t):
     channel = t.channel()
     queue = t.queue(channel)
     channel.consume(queue)
-    count = 20000
+    count = 5000
     for _ in range(count):
         channel.publish(queue, b'')
     for _ in range(count):

@@ -24,6 +24,15 @@ def unknown_type(t):
                             'exchange.declare')
 
 
+@test(rows={'default': '', 'reserved': 'amq.foo', 'system': 'amq.direct', 'empty type': None})
+def unknown_type_is_the_first_check(t, exchange):
+    connection = t.connect()
+    kind = 'bogus' if exchange is not None else ''
+    connection.channel().send('exchange.declare', exchange=exchange or '', type=kind)
+    connection.expect_close(503, f"COMMAND_INVALID - unknown exchange type '{kind}'",
+                            'exchange.declare')
+
+
 @test
 def unknown_type_is_not_looked_at_when_passive(t):
     channel = t.channel()

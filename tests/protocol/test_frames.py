@@ -13,18 +13,18 @@ NO_HEADER = ('UNEXPECTED_FRAME - expected content header for class 60, '
 NO_BODY = 'UNEXPECTED_FRAME - expected content body, got non content body frame instead'
 
 FATAL = {
-    'frame end': (CHANNEL_OPEN[:-1] + b'\0', 501, 'FRAME_ERROR - *', None),
-    'frame end of a heartbeat': (b'\x08\0\0\0\0\0\0\xcf', 501, 'FRAME_ERROR - *', None),
-    'unknown type': (frame(9, 1, b'abc'), 501, 'FRAME_ERROR - *', None),
-    'unknown type 0': (frame(0, 1), 501, 'FRAME_ERROR - *', None),
-    'unknown type on channel 0': (frame(4, 0), 501, 'FRAME_ERROR - *', None),
-    'frame too large': (b'\x03\0\x01\0\x02\0\x01', 501, 'FRAME_ERROR - *', None),
-    'frame of 4 GiB': (b'\x03\0\x01\xff\xff\xff\xff', 501, 'FRAME_ERROR - *', None),
+    'frame end': (CHANNEL_OPEN[:-1] + b'\0', 501, 'FRAME_ERROR - type 1, *', None),
+    'frame end of a heartbeat': (b'\x08\0\0\0\0\0\0\xcf', 501, 'FRAME_ERROR - type 8, *', None),
+    'unknown type': (frame(9, 1, b'abc'), 501, 'FRAME_ERROR - type 9, *', None),
+    'unknown type 0': (frame(0, 1), 501, 'FRAME_ERROR - type 0, *', None),
+    'unknown type on channel 0': (frame(4, 0), 501, 'FRAME_ERROR - type 4, *', None),
+    'frame too large': (b'\x03\0\x01\0\x02\0\x01', 501, 'FRAME_ERROR - type 3, *', None),
+    'frame of 4 GiB': (b'\x03\0\x01\xff\xff\xff\xff', 501, 'FRAME_ERROR - type 3, *', None),
     'header on channel 0': (header_frame(0, 0), 505, 'UNEXPECTED_FRAME - type 2, *', None),
     'body on channel 0': (frame(3, 0, b'x'), 505, 'UNEXPECTED_FRAME - type 3, *', None),
     'heartbeat on a channel': (frame(8, 1), 505,
                                'UNEXPECTED_FRAME - type 8, all octets = <<>>', None),
-    'heartbeat with payload': (frame(8, 0, b'x'), 501, 'FRAME_ERROR - *', None),
+    'heartbeat with payload': (frame(8, 0, b'x'), 501, 'FRAME_ERROR - type 8, *', None),
     'header for a method': (header_frame(1, 0), 505, NO_METHOD, None),
     'body for a method': (frame(3, 1, b'x'), 505, NO_METHOD, None),
     'method for a header': (PUBLISH + method_frame(1, 'channel.flow', active=True), 505,
@@ -269,6 +269,27 @@ def any_segmentation(t):
             connection.send(octets[:cut])
             octets = octets[cut:]
         equal([channel.get(queue).body for _ in bodies], bodies, 'bodies')
+
+
+@test
+def header_larger_than_the_frames_of_its_consumer(t):
+    """It cannot be split: whatever the broker does with this consumer, others get theirs."""
+    channel = t.channel()
+    exchange, queues = t.exchange(channel, 'fanout'), [t.queue(channel, durable=False)
+                                                       for _ in range(2)]
+    for queue in queues:
+        channel.bind(queue, exchange)
+    small = t.connect(frame_max=4096)
+    small.frame_max = 1 << 20
+    small.channel().consume(queues[0], no_ack=True)
+    channel.consume(queues[1], no_ack=True)
+    headers = {f'key-{index}': 'v' * 90 for index in range(500)}
+    channel.publish('', b'x', exchange, {'headers': headers})
+    equal(channel.deliver().properties['headers'], codec.tagged_table(headers), 'headers')
+    small.read_frame()
+    for queue in queues:
+        channel.call('queue.delete', queue=queue)
+    t.channel().sync()
 
 
 @test

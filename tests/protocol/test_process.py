@@ -113,6 +113,7 @@ def new_connections_are_refused_while_stopping(t):
     except (ConnectionError, amqp.ConnectionLost):
         pass
     connection.send_method(0, 'connection.close-ok')
+    connection.close()
     equal(broker.stop(), None, 'failure')
 
 

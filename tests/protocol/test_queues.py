@@ -2,6 +2,7 @@
 
 import re
 
+from audit import ConfirmAuditor
 from harness import test, check, equal, eventually, settle
 
 
@@ -226,20 +227,17 @@ def messages_stay_in_order(t):
 @test
 def queues_come_and_go_while_others_publish(t):
     """Publishing to a name that is being declared and deleted: lost or delivered, never stuck."""
-    publisher, owner = t.channel(), t.channel()
-    publisher.call('confirm.select')
+    auditor, owner = ConfirmAuditor(t.channel()), t.channel()
     queue = t.name()
-    for round_ in range(30):
+    for _ in range(30):
         for _ in range(10):
-            publisher.publish(queue, b'%d' % round_)
+            auditor.publish(queue, b'x')
         owner.declare(queue)
         for _ in range(10):
-            publisher.publish(queue, b'%d' % round_)
+            auditor.publish(queue, b'x')
         owner.call('queue.delete', queue=queue)
-    confirmed = 0
-    while confirmed < 600:
-        ack = publisher.take('basic.ack')
-        confirmed = max(confirmed, ack.delivery_tag) if ack.multiple else confirmed + 1
+    auditor.wait()
+    equal((len(auditor.acked), auditor.nacked), (600, set()), 'acked, nacked')
 
 
 @test

@@ -198,7 +198,7 @@ def inner_length_that_lies(t, octets):
     expect_fatal(connection)
 
 
-@test(rail_only=True, rows={tag: tag for tag in 'UzZ0\0\xff'})
+@test(rail_only=True, rows={hex(ord(tag)): tag for tag in 'UzZ0\0\xff'})
 def unknown_tag(t, tag):
     connection = t.connect()
     connection.channel(1)
