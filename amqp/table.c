@@ -95,13 +95,13 @@ table_next(struct table_iterator *i, struct table_field *out)
 struct table_iterator
 table_iterate(struct bytes table)
 {
-    return (struct table_iterator){ table.data, table.data + table.size, true };
+    return (struct table_iterator){ table.data, bytes_end(table), true };
 }
 
 struct table_iterator
 table_iterate_array(struct bytes array)
 {
-    return (struct table_iterator){ array.data, array.data + array.size, false };
+    return (struct table_iterator){ array.data, bytes_end(array), false };
 }
 
 static uint32_t depth_limit = AMQP_TABLE_DEPTH_MAX;

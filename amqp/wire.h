@@ -33,7 +33,7 @@ struct wire_reader {
 static inline struct wire_reader
 wire_reader_of(struct bytes b)
 {
-    return (struct wire_reader){ .at = b.data, .end = b.data + b.size };
+    return (struct wire_reader){ .at = b.data, .end = bytes_end(b) };
 }
 
 /* The next `size` octets, or NULL with the error set. Ends a run of bits. */

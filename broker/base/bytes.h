@@ -34,6 +34,13 @@ bytes_of_string(const char *text)
     return (struct bytes){ (const uint8_t *)text, strlen(text) };
 }
 
+/* One past the last octet. BYTES_NONE has no address, and C allows no arithmetic on none. */
+static inline const uint8_t *
+bytes_end(struct bytes b)
+{
+    return b.size == 0 ? b.data : b.data + b.size;
+}
+
 static inline bool
 bytes_equal(struct bytes a, struct bytes b)
 {

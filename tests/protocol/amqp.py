@@ -326,7 +326,8 @@ class Connection(Wire):
         try:
             method = self.next(number, timeout=timeout)
         except Mismatch as error:
-            raise type(error)(f'expected {" or ".join(names)} on channel {number}: {error}') from None
+            wanted = ' or '.join(names)
+            raise type(error)(f'expected {wanted} on channel {number}: {error}') from None
         if method.name not in names:
             raise Mismatch(f'expected {" or ".join(names)} on channel {number}, got {method}')
         return method

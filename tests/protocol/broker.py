@@ -38,7 +38,7 @@ class ForeignBroker:
     def start(self):
         return self
 
-    def alive(self):
+    def survives(self):
         return True
 
     def stop(self):
@@ -102,6 +102,14 @@ class Broker:
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
+
+    def survives(self):
+        """Whether it is still there a moment after a failure: a sanitizer takes its time."""
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     @property
     def pid(self):

@@ -189,7 +189,7 @@ def run_cases(selected, broker, seed, slow):
 
 def revive(result, broker):
     """A broker that died fails the test that was running, and a new one serves the rest."""
-    if broker.alive():
+    if result.status != 'failed' or broker.survives():
         return result
     detail = f'{result.detail}\nbroker ended: {broker.stop()}'
     broker.start()

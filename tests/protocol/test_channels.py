@@ -63,7 +63,7 @@ def frames_for_a_failed_channel_are_dropped(t):
                             method_frame(1, 'channel.close-ok'))
     channel.call('channel.open')
     channel.sync()
-    equal(channel.declare(queue, passive=True).message_count, 0, 'messages of the dropped publishes')
+    equal(channel.declare(queue, passive=True).message_count, 0, 'messages published meanwhile')
 
 
 @test

@@ -1,6 +1,5 @@
 """Framing: what ends a connection, and all the ways content may be cut into frames."""
 
-import amqp
 import codec
 from amqp import frame, header_frame, method_frame, publish_frames
 from harness import test, check, equal
@@ -222,15 +221,15 @@ def contents_of_many_channels_interleaved(t):
     channels = [connection.channel() for _ in range(20)]
     queues = [t.queue(channel) for channel in channels]
     bodies = [t.random.randbytes(t.random.randrange(3000)) for _ in channels]
-    todo = []
+    waiting = []
     for channel, queue, body in zip(channels, queues, bodies):
         frames = [method_frame(channel.number, 'basic.publish', routing_key=queue),
                   header_frame(channel.number, len(body), {'message_id': queue})]
         frames += [frame(3, channel.number, body[at:at + 200]) for at in range(0, len(body), 200)]
-        todo.append(frames)
+        waiting.append(frames)
     octets = b''
-    while any(todo):
-        frames = t.random.choice([frames for frames in todo if frames])
+    while any(waiting):
+        frames = t.random.choice([frames for frames in waiting if frames])
         octets += frames.pop(0)
         if t.random.random() < 0.1:
             octets += frame(8, 0)

@@ -215,6 +215,24 @@ def delete_by_another_connection_tells_the_consumers(t):
     equal(channel.take('basic.cancel').consumer_tag, 'a', 'cancelled')
 
 
+@test(rows={'ack': False, 'no ack': True})
+def delete_while_deliveries_are_under_way(t, no_ack):
+    """The consumer is told once, after whatever was sent before."""
+    owner, consumer = t.channel(), t.channel()
+    for round_ in range(20):
+        queue = t.queue(owner, durable=False)
+        consumer.consume(queue, 'c', no_ack=no_ack)
+        for index in range(300):
+            owner.publish(queue, b'%d.' % index + bytes(t.random.choice((10, 5000))))
+        owner.call('queue.delete', queue=queue)
+        bodies = []
+        while (method := consumer.take('basic.deliver', 'basic.cancel')).name == 'basic.deliver':
+            bodies.append(int(method.body.split(b'.')[0]))
+        equal(bodies, list(range(len(bodies))), f'round {round_}: bodies')
+        consumer.ack(0, multiple=True)
+        consumer.idle()
+
+
 @test
 def messages_stay_in_order(t):
     channel = t.channel()

@@ -110,7 +110,7 @@ def handshake_has_ten_seconds(t, octets):
     while wire.read_octets(1, timeout=14):
         pass
     waited = time.monotonic() - began
-    check(8 < waited < 13, f'expected the end of the stream after 10 s, got it after {waited:.1f} s')
+    check(8 < waited < 13, f'expected the end after 10 s, got it after {waited:.1f} s')
 
 
 @test(slow=True)

@@ -186,7 +186,7 @@ def queue_that_is_deleted_before_the_commit(t):
 
 @test
 def other_methods_do_not_wait(t):
-    channel, queue = transactional(t)
+    channel, _ = transactional(t)
     other = t.name()
     channel.declare(other, exclusive=True)
     channel.bind(other, 'amq.direct', other)
