@@ -56,6 +56,7 @@ consumer_destroy(struct consumer *consumer)
 void
 channel_remove_consumer(struct channel *ch, struct consumer *consumer)
 {
+    batch_flush(ch->connection->worker); /* Settlements in the batch give credit to consumers. */
     struct departure departure = { .queue = consumer->queue, .leaver = consumer };
     const bool unused = queue_depart(consumer->queue, &departure, 1);
     orphan_unacked(ch, consumer);
