@@ -1,10 +1,16 @@
 #include "persistence/door.h"
 
+#include "broker/base/clock.h"
 #include "broker/base/lock.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 
 #include <stdatomic.h>
+#include <time.h>
+
+/* Settlements alone make a round after this time, and one that is synced after the other. */
+#define SETTLE_PATIENCE_MS 50
+#define SETTLE_SYNC_MS 1000
 
 struct effects {
     struct effect *items;
@@ -19,10 +25,11 @@ struct door {
     void *context;
     uint64_t bytes_max;
 
-    struct lock lock; /* The effects list's: guards open, round_open, stopping. */
+    struct lock lock; /* The effects list's: guards what follows up to `stopping`. */
     pthread_cond_t wake;
     struct effects open;
     uint64_t round_open; /* The round that what is pushed now goes into. */
+    bool hurry;          /* Somebody waits for the open round. */
     bool stopping;
 
     _Atomic uint64_t committed;
@@ -69,10 +76,21 @@ door_push(struct door *door, const struct effect *effect)
     const bool was_empty = door->open.count == 0;
     effects_push(&door->open, effect);
     const uint64_t ticket = door->round_open;
+    const bool hurries = effect->kind != EFFECT_SETTLE && !door->hurry;
+    door->hurry = door->hurry || hurries;
     lock_release(&door->lock);
-    if (was_empty)
+    if (was_empty || hurries)
         pthread_cond_signal(&door->wake);
     return ticket;
+}
+
+void
+door_hurry(struct door *door)
+{
+    lock_acquire(&door->lock);
+    door->hurry = true;
+    lock_release(&door->lock);
+    pthread_cond_signal(&door->wake);
 }
 
 static void
@@ -91,13 +109,25 @@ door_round_done(void *context, uint64_t round_number, enum round_outcome outcome
     door->notify(door->context);
 }
 
+static struct timespec
+monotonic_after(uint64_t ms)
+{
+    const uint64_t due_ns = clock_monotonic_ns() + ms * 1000000u;
+    return (struct timespec){ (time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u) };
+}
+
 /* Takes the list and the round's number in one step. False when there is nothing left to do. */
 static bool
-door_take_round(struct door *door, struct effects *taken, uint64_t *number) UNCHECKED_LOCKING
+door_take_round(struct door *door, struct effects *taken, uint64_t *number,
+                bool *sync) UNCHECKED_LOCKING
 {
     lock_acquire(&door->lock);
     while (door->open.count == 0 && !door->stopping)
         pthread_cond_wait(&door->wake, &door->lock.mutex);
+    const struct timespec patience = monotonic_after(SETTLE_PATIENCE_MS);
+    while (!door->hurry && !door->stopping &&
+           pthread_cond_timedwait(&door->wake, &door->lock.mutex, &patience) == 0)
+        ;
     const bool any = door->open.count > 0;
     if (any) {
         const struct effects empty = *taken;
@@ -105,6 +135,8 @@ door_take_round(struct door *door, struct effects *taken, uint64_t *number) UNCH
         door->open = empty;
         *number = door->round_open++;
     }
+    *sync = door->hurry || door->stopping;
+    door->hurry = false;
     lock_release(&door->lock);
     return any;
 }
@@ -115,8 +147,13 @@ door_committer(void *argument)
     struct door *door = argument;
     struct effects taken = { 0 };
     uint64_t number = 0;
-    while (door_take_round(door, &taken, &number)) {
-        const struct round round = { number, taken.items, taken.count, taken.bytes };
+    uint64_t synced_ms = clock_monotonic_ms();
+    bool sync = false;
+    while (door_take_round(door, &taken, &number, &sync)) {
+        const uint64_t now_ms = clock_monotonic_ms();
+        sync = sync || now_ms - synced_ms >= SETTLE_SYNC_MS;
+        synced_ms = sync ? now_ms : synced_ms;
+        const struct round round = { number, taken.items, taken.count, taken.bytes, sync };
         door->engine->ops->submit(door->engine, &round);
         atomic_fetch_sub_explicit(&door->bytes_pending, taken.bytes, memory_order_relaxed);
         effects_clear(&taken);
@@ -133,10 +170,15 @@ door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify, void
     door->notify = notify;
     door->context = context;
     door->bytes_max = bytes_max;
-    door->round_open = 1;
-    atomic_init(&door->next_log, 1);
+    door->round_open = engine->first_round;
+    atomic_init(&door->committed, engine->first_round - 1);
+    atomic_init(&door->next_log, engine->first_log);
     lock_init(&door->lock);
-    pthread_cond_init(&door->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&door->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     engine->done = door_round_done;
     engine->done_context = door;
     const int error = pthread_create(&door->committer, NULL, door_committer, door);

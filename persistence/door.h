@@ -19,7 +19,7 @@
 enum effect_kind {
     EFFECT_PUT,     /* Row `payload` at `key`: definitions. */
     EFFECT_DELETE,  /* Row at `key`. */
-    EFFECT_RECORDS, /* `count` records of `log`, serialised in payload, numbered from `sequence`. */
+    EFFECT_RECORDS, /* `count` records of `log` in payload, framed as log_index.h says. */
     EFFECT_SETTLE,  /* Records of `log` are no longer needed: payload holds their 64-bit sequences.
                      */
     EFFECT_LOG_END, /* `log` and all of its records are gone; its id is never used again. */
@@ -51,6 +51,10 @@ void door_destroy(struct door *door);
 /* Takes over key and payload of the effect and returns its ticket. Never blocks on the engine.
  * Any thread; typically called under a queue's lock, so that sequence order is push order. */
 uint64_t door_push(struct door *door, const struct effect *effect);
+
+/* Somebody waits for a settlement: settlements alone are otherwise committed at leisure, within
+ * 50 ms, and synced within a second. Any thread. */
+void door_hurry(struct door *door);
 
 /* The highest round that is committed together with all before it. Any thread. */
 uint64_t door_committed(const struct door *door);

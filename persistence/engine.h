@@ -20,10 +20,11 @@ enum round_outcome {
 };
 
 struct round {
-    uint64_t number; /* From 1, without holes. */
+    uint64_t number; /* Consecutive from the engine's first_round. */
     const struct effect *effects;
     size_t effect_count;
     uint64_t bytes; /* Of all payloads. */
+    bool sync;      /* Somebody waits for it: it must survive a loss of power when it is done. */
 };
 
 struct engine;
@@ -44,10 +45,29 @@ struct engine {
     const struct engine_ops *ops;
     engine_done *done;
     void *done_context;
+    uint64_t first_round; /* Above all rounds of earlier runs. */
+    uint64_t first_log;   /* Above all log ids of earlier runs. */
 };
 
 /* An engine that keeps nothing: it reports each round as committed `delay_ms` milliseconds after it
- * was submitted. For a broker without durable storage, and for tests that want commits late. */
+ * was submitted. For tests that want commits late, and for brokers that need not remember. */
 struct engine *engine_memory_create(uint64_t delay_ms);
+
+/* What a store holds at start-up, in this order: definitions, then for each log its records by
+ * sequence. The octets are borrowed for the call. */
+struct recovery {
+    void (*definition)(void *context, struct bytes key, struct bytes row);
+    void (*record)(void *context, uint64_t log, uint64_t sequence, struct bytes record);
+    void *context;
+};
+
+/* The engine that keeps rounds in RocksDB, in `directory`, which only one process may use. NULL
+ * with a line for people in `problem`. */
+struct engine *engine_local_open(const char *directory, char *problem, size_t problem_size);
+
+/* Reads everything that is alive. Before the engine is given to a door. False with a line for
+ * people if something is damaged: nothing is skipped silently. */
+bool engine_local_recover(struct engine *engine, const struct recovery *recovery, char *problem,
+                          size_t problem_size);
 
 #endif

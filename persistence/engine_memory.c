@@ -44,6 +44,8 @@ engine_memory_create(uint64_t delay_ms)
 {
     struct engine_memory *m = mem_alloc_zeroed(sizeof(*m));
     m->engine.ops = &engine_memory_ops;
+    m->engine.first_round = 1;
+    m->engine.first_log = 1;
     m->delay_ms = delay_ms;
     return &m->engine;
 }

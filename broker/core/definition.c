@@ -1,5 +1,6 @@
 #include "broker/core/definition.h"
 
+#include "amqp/table.h"
 #include "broker/base/endian.h"
 
 /* Keys are a kind octet and length-prefixed parts, so that no name can run into the next. */
@@ -21,6 +22,11 @@ key_start(struct buf *key, char kind, const struct vhost *v)
 static uint64_t
 push(struct vhost *v, enum effect_kind kind, struct buf key, struct buf row)
 {
+    if (v->is_closing) {
+        buf_fini(&key);
+        buf_fini(&row);
+        return 0;
+    }
     return door_push(v->door, &(struct effect){ .kind = kind, .key = key, .payload = row });
 }
 
@@ -98,4 +104,83 @@ uint64_t
 definition_forget_binding(struct vhost *v, const struct bind_spec *spec, struct bytes arguments)
 {
     return push(v, EFFECT_DELETE, binding_key(v, spec, arguments), (struct buf){ 0 });
+}
+
+static bool
+take_part(struct bytes *from, struct bytes *part)
+{
+    if (from->size < 4)
+        return false;
+    const size_t size = load_be32(from->data);
+    if (size > from->size - 4)
+        return false;
+    *part = bytes_of(from->data + 4, size);
+    from->data += 4 + size;
+    from->size -= 4 + size;
+    return true;
+}
+
+static bool
+take_arguments(struct bytes row, struct definition *out)
+{
+    return take_part(&row, &out->arguments) && row.size == 0 && table_is_valid(out->arguments);
+}
+
+static bool
+decode_exchange(struct bytes key, struct bytes row, struct definition *out)
+{
+    if (!take_part(&key, &out->name) || key.size != 0 || row.size < 3 ||
+        row.data[0] > ROUTER_HEADERS)
+        return false;
+    out->kind = DEFINITION_EXCHANGE;
+    out->type = (enum router_type)row.data[0];
+    out->auto_delete = row.data[1] != 0;
+    out->internal = row.data[2] != 0;
+    return take_arguments(bytes_of(row.data + 3, row.size - 3), out);
+}
+
+static bool
+decode_queue(struct bytes key, struct bytes row, struct definition *out)
+{
+    if (!take_part(&key, &out->name) || key.size != 0 || row.size < 9)
+        return false;
+    out->kind = DEFINITION_QUEUE;
+    out->log = load_be64(row.data);
+    out->auto_delete = row.data[8] != 0;
+    return out->log != 0 && take_arguments(bytes_of(row.data + 9, row.size - 9), out);
+}
+
+static bool
+decode_binding(struct bytes key, enum destination_kind kind, struct definition *out)
+{
+    struct bind_spec *b = &out->binding;
+    out->kind = DEFINITION_BINDING;
+    b->destination_kind = kind;
+    return take_part(&key, &b->source) && take_part(&key, &b->destination) &&
+           take_part(&key, &b->key) && take_part(&key, &b->arguments) && key.size == 0 &&
+           table_is_valid(b->arguments);
+}
+
+bool
+definition_decode(struct bytes key, struct bytes row, struct definition *out)
+{
+    *out = (struct definition){ 0 };
+    if (key.size == 0)
+        return false;
+    const uint8_t kind = key.data[0];
+    struct bytes rest = bytes_of(key.data + 1, key.size - 1);
+    if (!take_part(&rest, &out->vhost))
+        return false;
+    switch (kind) {
+    case 'x':
+        return decode_exchange(rest, row, out);
+    case 'q':
+        return decode_queue(rest, row, out);
+    case 'b':
+        return decode_binding(rest, DESTINATION_QUEUE, out);
+    case 'e':
+        return decode_binding(rest, DESTINATION_EXCHANGE, out);
+    default:
+        return false;
+    }
 }

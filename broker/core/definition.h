@@ -10,6 +10,28 @@
 
 #include "broker/core/vhost.h"
 
+enum definition_kind {
+    DEFINITION_EXCHANGE,
+    DEFINITION_QUEUE,
+    DEFINITION_BINDING,
+};
+
+/* A row read back. Everything points into the key or the row. */
+struct definition {
+    enum definition_kind kind;
+    struct bytes vhost;
+    struct bytes name; /* Of an exchange or a queue. */
+    struct bytes arguments;
+    enum router_type type;
+    bool auto_delete;
+    bool internal;
+    uint64_t log;
+    struct bind_spec binding;
+};
+
+/* False if they are not a definition's. A binding is all in its key. */
+bool definition_decode(struct bytes key, struct bytes row, struct definition *out);
+
 uint64_t definition_keep_exchange(struct vhost *v, const struct exchange *x);
 uint64_t definition_forget_exchange(struct vhost *v, const struct exchange *x);
 uint64_t definition_keep_queue(struct vhost *v, const struct queue *q);

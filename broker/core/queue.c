@@ -19,7 +19,7 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     q->auto_delete = spec->auto_delete;
     q->owner = spec->owner;
     q->door = door;
-    q->log = spec->durable ? door_new_log(door) : 0;
+    q->log = spec->log != 0 ? spec->log : spec->durable ? door_new_log(door) : 0;
     q->window = spec->window;
     list_init(&q->in_connection);
     destination_init(&q->destination, DESTINATION_QUEUE);
@@ -227,6 +227,23 @@ queue_append(struct queue *q, struct append *items, size_t count)
     return ticket;
 }
 
+void
+queue_restore(struct queue *q, struct message *m, uint64_t sequence, uint8_t priority)
+{
+    const struct entry e = {
+        .sequence = sequence,
+        .message = m,
+        .priority = priority < q->effective.max_priority ? priority : q->effective.max_priority,
+        .is_durable = true,
+        .redelivered = true, /* It may have been sent; nobody remembers. */
+    };
+    lock_acquire(&q->lock);
+    ASSERT(sequence >= q->next_sequence);
+    q->next_sequence = sequence + 1;
+    queue_put(q, &e);
+    lock_release(&q->lock);
+}
+
 bool
 queue_get(struct queue *q, struct entry *out, size_t *left)
 {
@@ -304,7 +321,7 @@ queue_end(struct queue *q, bool if_unused, bool if_empty, size_t *ready, struct 
     if (obstacle == NULL) {
         atomic_store_explicit(&q->deleted, true, memory_order_relaxed);
         detach_all_consumers(q);
-        if (q->log != 0)
+        if (q->log != 0 && !q->vhost->is_closing)
             door_push(q->door, &(struct effect){ .kind = EFFECT_LOG_END, .log = q->log });
         *ready = drop_ready(q, &dropped);
     }

@@ -68,6 +68,7 @@ struct queue_spec {
     bool auto_delete;
     uint64_t owner;
     uint64_t window;
+    uint64_t log; /* That the store knows it by; 0 for a queue that is new. */
 };
 
 /* With one reference. Copies names. */
@@ -98,6 +99,10 @@ struct append {
 /* Appends in order, all under one lock, and hands out what consumers can take. Sets the outcomes.
  * Returns the ticket of the round that makes the durable ones durable, or 0. Any thread. */
 uint64_t queue_append(struct queue *q, struct append *items, size_t count);
+
+/* Start-up: a message that the store had kept, at its old place; after all of lower sequence. Takes
+ * over the reference. */
+void queue_restore(struct queue *q, struct message *m, uint64_t sequence, uint8_t priority);
 
 /* One delivery that is over. */
 struct settle {

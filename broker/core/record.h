@@ -23,6 +23,10 @@
 
 #define RECORD_HEAD_SIZE 32u
 
+/* The message of a record, with one reference, and its priority in the queue. NULL if the octets
+ * are not a record. */
+struct message *record_decode(struct bytes record, uint8_t *priority);
+
 void record_append(struct buf *out, const struct message *m, uint32_t offset, uint8_t priority,
                    uint64_t wall_us);
 

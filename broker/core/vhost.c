@@ -40,6 +40,7 @@ void
 vhost_destroy(struct vhost *v)
 {
     struct map_node *node;
+    v->is_closing = true;
     while ((node = map_next(&v->queues, NULL)) != NULL) {
         struct queue *q = MAP_CONTAINER(node, struct queue, by_name);
         size_t ready;

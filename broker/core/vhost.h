@@ -21,13 +21,30 @@ struct vhost {
     struct rwlock topology;
     struct map exchanges;   /* Guarded by topology. */
     struct map queues;      /* Guarded by topology. */
+    bool is_closing;        /* What ends now ends in memory only: the store keeps it. */
     _Atomic uint64_t epoch; /* Moves with every change of exchanges and bindings. */
+};
+
+/* One binding, as queue.bind or exchange.bind name it. */
+struct bind_spec {
+    struct bytes source;
+    enum destination_kind destination_kind;
+    struct bytes destination;
+    struct bytes key;
+    struct bytes arguments; /* Table as received. */
 };
 
 /* With the exchanges that AMQP and RabbitMQ predeclare. */
 struct vhost *vhost_create(struct bytes name, struct door *door);
 
+/* Drops everything from memory; what is durable stays in the store. */
 void vhost_destroy(struct vhost *v);
+
+/* Start-up, before the door is open: what the store has kept. Bindings come after their ends; those
+ * whose ends are missing are left out. */
+void vhost_restore_exchange(struct vhost *v, const struct exchange_spec *spec);
+struct queue *vhost_restore_queue(struct vhost *v, const struct queue_spec *spec);
+bool vhost_restore_binding(struct vhost *v, const struct bind_spec *spec);
 
 /* Borrowed, with the topology lock held; NULL if absent. */
 struct exchange *vhost_find_exchange(struct vhost *v, struct bytes name)
@@ -57,15 +74,6 @@ bool vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_
  * deleted already. The caller's reference stays. */
 bool vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool if_empty,
                         size_t *ready, uint64_t *ticket, struct amqp_exception *ex);
-
-/* One binding, as queue.bind or exchange.bind name it. */
-struct bind_spec {
-    struct bytes source;
-    enum destination_kind destination_kind;
-    struct bytes destination;
-    struct bytes key;
-    struct bytes arguments; /* Table as received. */
-};
 
 bool vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
                 uint64_t *ticket, struct amqp_exception *ex);

@@ -66,6 +66,27 @@ check_ends(struct vhost *v, const struct bind_spec *spec, const struct ends *end
     return true;
 }
 
+bool
+vhost_restore_binding(struct vhost *v, const struct bind_spec *spec)
+{
+    struct headers headers;
+    headers_init(&headers, spec->arguments);
+    struct binding_request request = {
+        .key = spec->key,
+        .arguments = spec->arguments,
+        .headers = headers.items,
+        .header_count = headers.count,
+    };
+    rwlock_write(&v->topology);
+    const struct ends ends = find_ends(v, spec);
+    request.destination = ends.destination;
+    const bool ok = ends.source != NULL && ends.destination != NULL &&
+                    router_bind(&ends.source->router, &request) == BIND_ADDED;
+    rwlock_write_end(&v->topology);
+    headers_fini(&headers);
+    return ok;
+}
+
 /* Another connection's exclusive queue may not be bound; its look-up says so. */
 static bool
 check_access(struct vhost *v, const struct bind_spec *spec, uint64_t connection,

@@ -127,6 +127,17 @@ vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64
     return ok;
 }
 
+void
+vhost_restore_exchange(struct vhost *v, const struct exchange_spec *spec)
+{
+    rwlock_write(&v->topology);
+    if (vhost_find_exchange(v, spec->name) == NULL) {
+        struct exchange *x = exchange_create(v, spec);
+        map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
+    }
+    rwlock_write_end(&v->topology);
+}
+
 bool
 vhost_check_exchange(struct vhost *v, struct bytes name, struct amqp_exception *ex)
 {

@@ -58,6 +58,16 @@ queue_insert(struct vhost *v, const struct queue_spec *spec, uint64_t *ticket) R
     return q;
 }
 
+struct queue *
+vhost_restore_queue(struct vhost *v, const struct queue_spec *spec)
+{
+    rwlock_write(&v->topology);
+    struct queue *q = queue_create(v, v->door, spec);
+    map_insert(&v->queues, &q->by_name, bytes_hash(q->name));
+    rwlock_write_end(&v->topology);
+    return q;
+}
+
 bool
 vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t connection,
                     struct queue **out, bool *created, uint64_t *ticket, struct amqp_exception *ex)

@@ -64,6 +64,8 @@ on_tx_commit(struct channel *ch, const struct amqp_tx_commit *m, struct amqp_exc
     commit_settles(ch);
     const uint64_t settled = batch_flush(ch->connection->worker);
     tx_clear(ch->tx);
+    if (settled > published)
+        door_hurry(ch->connection->worker->broker->door);
     if (!routed)
         return false;
     if (ch->partial_commit)

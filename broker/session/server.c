@@ -1,7 +1,10 @@
 #include "broker/session/server.h"
 
 #include "amqp/table.h"
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/core/recover.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -104,6 +107,35 @@ create_workers(struct server *s, const struct config *config, char *problem, siz
     return true;
 }
 
+/* The engine, what it has kept, and the door in front of it. A delay of commits, which only tests
+ * ask for, comes with the engine that keeps nothing. */
+static bool
+open_store(struct server *s, const struct config *config, char *problem, size_t problem_size)
+{
+    if (config->testing.commit_delay_ms > 0) {
+        s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,
+                              door_moved, s);
+        broker_init(&s->broker, config, s->door);
+        return true;
+    }
+    char directory[4200];
+    snprintf(directory, sizeof(directory), "%s/store", config->server.data_dir);
+    struct engine *engine = engine_local_open(directory, problem, problem_size);
+    if (engine == NULL)
+        return false;
+    const uint64_t started_ms = clock_monotonic_ms();
+    struct recovered recovered;
+    s->door = door_create(engine, DOOR_BYTES_MAX, door_moved, s);
+    broker_init(&s->broker, config, s->door);
+    if (!broker_recover(&s->broker, engine, &recovered, problem, problem_size))
+        return false;
+    log_info("store.recovered", "exchanges=%llu queues=%llu bindings=%llu messages=%llu ms=%llu",
+             (unsigned long long)recovered.exchanges, (unsigned long long)recovered.queues,
+             (unsigned long long)recovered.bindings, (unsigned long long)recovered.messages,
+             (unsigned long long)(clock_monotonic_ms() - started_ms));
+    return true;
+}
+
 bool
 server_start(struct server *s, const struct config *config, char *problem, size_t problem_size)
 {
@@ -112,9 +144,10 @@ server_start(struct server *s, const struct config *config, char *problem, size_
     table_set_limits(config->limits.table_depth, config->limits.table_entries);
     if (!open_listeners(s, config, problem, problem_size))
         return false;
-    s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,
-                          door_moved, s);
-    broker_init(&s->broker, config, s->door);
+    if (!open_store(s, config, problem, problem_size)) {
+        close_listeners(s);
+        return false;
+    }
     if (!create_workers(s, config, problem, problem_size) ||
         !watch_listeners(s, problem, problem_size)) {
         close_listeners(s);

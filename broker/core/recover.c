@@ -1,0 +1,174 @@
+#include "broker/core/recover.h"
+
+#include "amqp/table.h"
+#include "broker/base/endian.h"
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/core/definition.h"
+#include "broker/core/record.h"
+
+#include <stdio.h>
+
+/* A queue by the id of its log. */
+struct known_log {
+    struct map_node by_id;
+    uint64_t id;
+    struct queue *queue;
+};
+
+struct kept_binding {
+    struct list link;
+    struct buf key;
+};
+
+struct recovery_state {
+    struct broker *broker;
+    struct recovered *counts;
+    struct map logs;
+    struct list bindings;
+    struct known_log *last; /* Records of one log come together. */
+    struct buf complaint;
+};
+
+static void
+complain(struct recovery_state *s, const char *what, struct bytes key)
+{
+    char quoted[200];
+    if (s->complaint.size == 0)
+        buf_printf(&s->complaint, "the store holds %s that cannot be understood: \"%s\"", what,
+                   log_quote(key, quoted, sizeof(quoted)));
+}
+
+static void
+restore_queue(struct recovery_state *s, const struct definition *d, struct bytes key)
+{
+    struct queue_spec spec = {
+        .name = d->name,
+        .arguments = d->arguments,
+        .durable = true,
+        .auto_delete = d->auto_delete,
+        .window = s->broker->config->limits.outbox_bytes,
+        .log = d->log,
+    };
+    struct amqp_exception ex;
+    if (!queue_arguments_parse(spec.arguments, spec.name, s->broker->vhost->name, &spec.effective,
+                               &ex)) {
+        complain(s, "a queue", key);
+        return;
+    }
+    struct known_log *known = mem_alloc_zeroed(sizeof(*known));
+    known->id = d->log;
+    known->queue = vhost_restore_queue(s->broker->vhost, &spec);
+    map_insert(&s->logs, &known->by_id, d->log);
+    s->counts->queues++;
+}
+
+static void
+keep_binding(struct recovery_state *s, struct bytes key)
+{
+    struct kept_binding *kept = mem_alloc_zeroed(sizeof(*kept));
+    buf_append_bytes(&kept->key, key);
+    list_push(&s->bindings, &kept->link);
+}
+
+static void
+on_definition(void *context, struct bytes key, struct bytes row)
+{
+    struct recovery_state *s = context;
+    struct definition d;
+    if (!definition_decode(key, row, &d)) {
+        complain(s, "a definition", key);
+        return;
+    }
+    switch (d.kind) {
+    case DEFINITION_EXCHANGE:
+        vhost_restore_exchange(s->broker->vhost, &(struct exchange_spec){
+                                                     .name = d.name,
+                                                     .type = d.type,
+                                                     .arguments = d.arguments,
+                                                     .durable = true,
+                                                     .auto_delete = d.auto_delete,
+                                                     .internal = d.internal,
+                                                 });
+        s->counts->exchanges++;
+        return;
+    case DEFINITION_QUEUE:
+        restore_queue(s, &d, key);
+        return;
+    case DEFINITION_BINDING:
+        keep_binding(s, key);
+        return;
+    }
+}
+
+static bool
+id_matches(const struct map_node *node, const void *key)
+{
+    (void)node; /* The hash is the id. */
+    (void)key;
+    return true;
+}
+
+static void
+on_record(void *context, uint64_t log, uint64_t sequence, struct bytes record)
+{
+    struct recovery_state *s = context;
+    if (s->last == NULL || s->last->id != log) {
+        struct map_node *node = map_find(&s->logs, log, id_matches, NULL);
+        s->last = node == NULL ? NULL : MAP_CONTAINER(node, struct known_log, by_id);
+    }
+    uint8_t priority;
+    struct message *m = s->last == NULL ? NULL : record_decode(record, &priority);
+    if (m == NULL) {
+        complain(s, "a message", BYTES_NONE);
+        return;
+    }
+    queue_restore(s->last->queue, m, sequence, priority);
+    s->counts->messages++;
+}
+
+/* Bindings whose ends have gone are rows that their ends' deletion left behind. */
+static void
+restore_bindings(struct recovery_state *s)
+{
+    while (!list_is_empty(&s->bindings)) {
+        struct kept_binding *kept = LIST_CONTAINER(s->bindings.next, struct kept_binding, link);
+        struct definition d;
+        const bool sound = definition_decode(buf_bytes(&kept->key), BYTES_NONE, &d);
+        ASSERT(sound);
+        if (vhost_restore_binding(s->broker->vhost, &d.binding))
+            s->counts->bindings++;
+        list_unlink(&kept->link);
+        buf_fini(&kept->key);
+        mem_free(kept);
+    }
+}
+
+static void
+forget_logs(struct recovery_state *s)
+{
+    struct map_node *node;
+    while ((node = map_next(&s->logs, NULL)) != NULL) {
+        map_remove(&s->logs, node);
+        mem_free(MAP_CONTAINER(node, struct known_log, by_id));
+    }
+}
+
+bool
+broker_recover(struct broker *b, struct engine *engine, struct recovered *out, char *problem,
+               size_t problem_size)
+{
+    struct recovery_state s = { .broker = b, .counts = out };
+    *out = (struct recovered){ 0 };
+    list_init(&s.bindings);
+    const struct recovery recovery = { on_definition, on_record, &s };
+    bool ok = engine_local_recover(engine, &recovery, problem, problem_size);
+    restore_bindings(&s);
+    forget_logs(&s);
+    if (ok && s.complaint.size > 0) {
+        snprintf(problem, problem_size, "%.*s", BYTES_ARGS(buf_bytes(&s.complaint)));
+        ok = false;
+    }
+    buf_fini(&s.complaint);
+    return ok;
+}
