@@ -156,12 +156,10 @@ table_field_integer(const struct table_field *f, int64_t *out)
     const struct tag_row *row = &tag_rows[(uint8_t)f->tag & 127u];
     if (!row->is_integer)
         return false;
-    uint64_t value = 0;
+    /* What the octets do not shift out stays, and is the sign. */
+    uint64_t value = row->is_signed && f->value.data[0] >= 0x80 ? UINT64_MAX : 0;
     for (size_t i = 0; i < f->value.size; i++)
         value = value << 8 | f->value.data[i];
-    const unsigned bits = (unsigned)f->value.size * 8u;
-    if (row->is_signed && bits < 64 && (value >> (bits - 1) & 1u) != 0)
-        value |= ~UINT64_C(0) << bits;
     *out = (int64_t)value;
     return true;
 }

@@ -177,7 +177,9 @@ engine_local_destroy(struct engine *engine)
     rocksdb_readoptions_destroy(e->reading);
     rocksdb_writeoptions_destroy(e->synced);
     rocksdb_writeoptions_destroy(e->unsynced);
-    if (e->db != NULL)
+    /* After a failed write RocksDB's closing would touch the broken file again, and assert. The
+     * process is about to end; what was committed is on disk. */
+    if (e->db != NULL && !e->failed)
         rocksdb_close(e->db);
     rocksdb_options_destroy(e->options);
     mem_free(e);
@@ -212,7 +214,8 @@ make_options(void)
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_open_files(o, 256);
     rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_info_log_level(o, 3); /* Errors. */
+    /* Only what is fatal: on a full disk its log fails, and logging again then asserts. */
+    rocksdb_options_set_info_log_level(o, 4);
     return o;
 }
 

@@ -104,7 +104,13 @@ serve_run(const struct config *config)
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     server_join(server);
+    const bool failed = atomic_load(&server->store_failed);
     mem_free(server);
-    log_info("server.stopped", "msg=\"all connections are closed\"");
-    return 0;
+    if (failed)
+        log_error("server.stopped",
+                  "msg=\"stopped because the store has failed; see store.write "
+                  "above, mend the disk, start again: what was confirmed is there\"");
+    else
+        log_info("server.stopped", "msg=\"all connections are closed\"");
+    return failed ? 1 : 0;
 }

@@ -7,6 +7,7 @@
 #include "broker/core/recover.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +20,12 @@ static void
 door_moved(void *context)
 {
     struct server *s = context;
+    if (door_has_failed(s->door)) {
+        /* No confirm will ever be true again: publishers must not wait, and we must not go on. */
+        if (!atomic_exchange(&s->store_failed, true))
+            kill(getpid(), SIGTERM);
+        return;
+    }
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_post_committed(&s->workers[i]);
 }

@@ -18,6 +18,7 @@ struct server {
     struct listener listeners[CONFIG_LISTENERS_MAX];
     size_t listener_count;
     _Atomic uint32_t next_worker; /* Breaks ties between equally loaded ones. */
+    atomic_bool store_failed;     /* Why it stops; the exit code tells. */
     struct mail stop_listening;   /* To worker 0, which watches the listeners. */
 };
 

@@ -132,7 +132,8 @@ stop_deliver(struct mail *mail)
         if (c->state == CONNECTION_RUNNING) {
             struct amqp_exception ex = { 0 };
             amqp_raise(&ex, AMQP_CONNECTION_FORCED,
-                       "broker forced connection closure with reason 'shutdown'");
+                       "broker forced connection closure with reason '%s'",
+                       door_has_failed(w->broker->door) ? "the store has failed" : "shutdown");
             connection_raise(c, &ex);
         } else if (c->state < CONNECTION_RUNNING) {
             connection_drop(c, "the broker stops");
