@@ -164,14 +164,14 @@ class RabbitMQ(Peer):
 
     @staticmethod
     def find():
-        """The script that starts the server as the user who calls it, or None. Debian's wrapper in
-        the path changes the user, so the script behind it is what is wanted."""
+        """The script that starts the server as the user who calls it, or None. What Debian has in
+        the path is a wrapper that changes the user; the script is in the wrapper's real folder."""
         found = shutil.which('rabbitmq-server')
-        places = [os.path.realpath(found)] if found else []
-        places.append('/usr/lib/rabbitmq/bin/rabbitmq-server')
-        for place in places:
-            if os.path.exists(os.path.join(os.path.dirname(place), 'rabbitmq-env')):
-                return place
+        if found is None:
+            return None
+        script = pathlib.Path(found).resolve().parent / 'rabbitmq-server'
+        if script.exists() and (script.parent / 'rabbitmq-env').exists():
+            return str(script)
         return None
 
     def environment(self, mapper_port):

@@ -60,9 +60,9 @@ test_empty(void **state)
     struct list head;
     list_init(&head);
     assert_list(&head, NULL, 0);
-    assert_null(list_first(&head));
     LIST_FOREACH (link, &head)
         fail();
+    assert_null(list_first(&head));
 }
 
 static void
