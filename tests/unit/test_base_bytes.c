@@ -6,6 +6,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -214,6 +216,33 @@ test_hash_is_of_the_content(void **state)
     assert_true(bytes_hash(BYTES_NONE) == bytes_hash(BYTES_LITERAL("")));
 }
 
+/* What a fresh process makes of the text; this one must not have drawn its key yet. */
+static uint64_t
+hash_of_another_process(void)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const uint64_t hash = bytes_hash(BYTES_LITERAL("text"));
+        _exit(write(ends[1], &hash, sizeof(hash)) == sizeof(hash) ? 0 : 1);
+    }
+    uint64_t hash = 0;
+    assert_int_equal(read(ends[0], &hash, sizeof(hash)), sizeof(hash));
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    return hash;
+}
+
+static void
+test_hash_has_a_key_of_the_process(void **state)
+{
+    (void)state;
+    assert_true(hash_of_another_process() != hash_of_another_process());
+}
+
 static void
 test_hash_of_two_tells_where_they_part(void **state)
 {
@@ -269,6 +298,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hash_has_a_key_of_the_process), /* Before any other hash. */
         cmocka_unit_test(test_utf8_edges),
         cmocka_unit_test(test_utf8_knows_every_scalar),
         cmocka_unit_test(test_utf8_takes_nothing_else),

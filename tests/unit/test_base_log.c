@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -134,6 +135,19 @@ test_a_line_has_time_level_and_event(void **state)
     assert_string_equal(strchr(line, ' '), " level=warning event=test.event id=7 text=\"x\"\n");
 }
 
+/* Within a day, so that neither a slow machine nor a clock that is set matters. */
+static void
+test_time_is_utc_of_today(void **state)
+{
+    (void)state;
+    char line[4096];
+    capture(write_one_line, line, sizeof(line));
+    struct tm utc = { 0 };
+    assert_non_null(strptime(line, "ts=%Y-%m-%dT%H:%M:%S", &utc));
+    const double apart = difftime(timegm(&utc), time(NULL));
+    assert_true(apart > -86400.0 && apart < 86400.0);
+}
+
 static void
 write_a_line_of_every_level(void)
 {
@@ -190,6 +204,7 @@ main(void)
         cmocka_unit_test(test_quote_of_every_octet_is_printable),
         cmocka_unit_test(test_quote_of_any_length_fits),
         cmocka_unit_test(test_a_line_has_time_level_and_event),
+        cmocka_unit_test(test_time_is_utc_of_today),
         cmocka_unit_test(test_lines_below_the_level_are_dropped),
         cmocka_unit_test(test_long_lines_are_cut_and_end),
     };
