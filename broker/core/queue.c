@@ -267,29 +267,42 @@ queue_counts(struct queue *q)
     return counts;
 }
 
-/* Moves all ready messages out. */
-static size_t
-drop_ready(struct queue *q, struct message_list *dropped)
+/* Moves all ready messages out, however many, in one step. */
+static struct ready *
+take_levels(struct queue *q)
 {
-    const size_t count = q->ready_count;
-    struct settled_records settled = { 0 };
-    while (q->ready_count > 0) {
-        const struct entry e = queue_take(q);
-        settled_records_add(&settled, &e);
-        message_list_add(dropped, e.message);
+    struct ready *levels = q->levels;
+    q->levels = mem_alloc_zeroed((q->effective.max_priority + 1u) * sizeof(*q->levels));
+    q->ready_count = 0;
+    q->ready_octets = 0;
+    return levels;
+}
+
+/* Lets go of messages that were moved out, without the lock: there may be millions. */
+static void
+release_levels(const struct queue *q, struct ready *levels, struct settled_records *settled)
+{
+    for (unsigned level = 0; level <= q->effective.max_priority; level++) {
+        while (ready_count(&levels[level]) > 0) {
+            const struct entry e = ready_take(&levels[level]);
+            settled_records_add(settled, &e);
+            message_unref(e.message);
+        }
+        ready_fini(&levels[level]);
     }
-    settled_records_push(&settled, q);
-    return count;
+    mem_free(levels);
 }
 
 size_t
 queue_purge(struct queue *q)
 {
-    struct message_list dropped = { 0 };
+    struct settled_records settled = { 0 };
     lock_acquire(&q->lock);
-    const size_t count = drop_ready(q, &dropped);
+    const size_t count = q->ready_count;
+    struct ready *levels = take_levels(q);
     lock_release(&q->lock);
-    message_list_release(&dropped);
+    release_levels(q, levels, &settled);
+    settled_records_push(&settled, q);
     return count;
 }
 
@@ -311,9 +324,9 @@ detach_all_consumers(struct queue *q)
 }
 
 bool
-queue_end(struct queue *q, bool if_unused, bool if_empty, size_t *ready, struct amqp_exception *ex)
+queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *remains,
+          struct amqp_exception *ex)
 {
-    struct message_list dropped = { 0 };
     lock_acquire(&q->lock);
     const char *obstacle = if_unused && q->consumer_count > 0 ? "in use"
                            : if_empty && q->ready_count > 0   ? "not empty"
@@ -323,12 +336,20 @@ queue_end(struct queue *q, bool if_unused, bool if_empty, size_t *ready, struct 
         detach_all_consumers(q);
         if (q->log != 0 && !q->vhost->is_closing)
             door_push(q->door, &(struct effect){ .kind = EFFECT_LOG_END, .log = q->log });
-        *ready = drop_ready(q, &dropped);
+        remains->count = q->ready_count;
+        remains->levels = take_levels(q);
     }
     lock_release(&q->lock);
-    message_list_release(&dropped);
     if (obstacle == NULL)
         return true;
     return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "queue '%.*s' in vhost '%.*s' %s",
                       BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name), obstacle);
+}
+
+void
+queue_release_remains(const struct queue *q, struct queue_remains *remains)
+{
+    struct settled_records untold = { 0 }; /* The log has ended as a whole. */
+    release_levels(q, remains->levels, &untold);
+    buf_fini(&untold.sequences);
 }

@@ -166,10 +166,17 @@ struct queue_counts {
 
 struct queue_counts queue_counts(struct queue *q);
 
-/* Marks it deleted, drops its messages, detaches its consumers and tells their connections.
- * Fails without effect if a condition is set and not met (`ex` gets 406). The vhost does the rest.
- * Returns the number of messages that were ready in `ready`. */
-bool queue_end(struct queue *q, bool if_unused, bool if_empty, size_t *ready,
+/* What was ready in a queue that ended. */
+struct queue_remains {
+    struct ready *levels;
+    size_t count;
+};
+
+/* Marks it deleted, moves its messages out, detaches its consumers and tells their connections.
+ * Fails without effect if a condition is set and not met (`ex` gets 406). The vhost does the rest,
+ * and calls queue_release_remains once it holds no lock. */
+bool queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *remains,
                struct amqp_exception *ex);
+void queue_release_remains(const struct queue *q, struct queue_remains *remains);
 
 #endif

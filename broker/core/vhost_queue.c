@@ -101,11 +101,12 @@ vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool if_emp
 {
     bool ok = true;
     bool removed = false;
+    struct queue_remains remains = { 0 };
     *ready = 0;
     *ticket = 0;
     rwlock_write(&v->topology);
     if (vhost_find_queue(v, q->name) == q) {
-        ok = queue_end(q, if_unused, if_empty, ready, ex);
+        ok = queue_end(q, if_unused, if_empty, &remains, ex);
         if (ok) {
             removed = true;
             map_remove(&v->queues, &q->by_name);
@@ -116,7 +117,10 @@ vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool if_emp
         }
     }
     rwlock_write_end(&v->topology);
-    if (removed)
+    if (removed) {
+        *ready = remains.count;
+        queue_release_remains(q, &remains);
         queue_unref(q);
+    }
     return ok;
 }
