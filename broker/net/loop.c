@@ -227,23 +227,30 @@ loop_stop(struct loop *l)
 }
 
 void
-loop_run(struct loop *l)
+loop_turn(struct loop *l, int wait_ms)
 {
     struct epoll_event events[EVENTS_A_TURN];
-    l->running = true;
-    while (l->running) {
-        atomic_store(&l->asleep, true);
-        const int count = epoll_wait(l->epoll_fd, events, EVENTS_A_TURN, loop_timeout(l));
-        atomic_store(&l->asleep, false);
-        ASSERT(count >= 0 || errno == EINTR);
-        l->now_ms = clock_monotonic_ms();
-        for (int i = 0; i < count; i++) {
-            struct loop_source *source = events[i].data.ptr;
-            source->ready(source, events[i].events);
-        }
-        mailbox_deliver(l);
-        timers_fire(l);
-        if (l->turn_end != NULL)
-            l->turn_end(l->turn_context);
+    atomic_store(&l->asleep, true);
+    const int timeout = loop_timeout(l);
+    const int wait = wait_ms >= 0 && (timeout < 0 || timeout > wait_ms) ? wait_ms : timeout;
+    const int count = epoll_wait(l->epoll_fd, events, EVENTS_A_TURN, wait);
+    atomic_store(&l->asleep, false);
+    ASSERT(count >= 0 || errno == EINTR);
+    l->now_ms = clock_monotonic_ms();
+    for (int i = 0; i < count; i++) {
+        struct loop_source *source = events[i].data.ptr;
+        source->ready(source, events[i].events);
     }
+    mailbox_deliver(l);
+    timers_fire(l);
+    if (l->turn_end != NULL)
+        l->turn_end(l->turn_context);
+}
+
+void
+loop_run(struct loop *l)
+{
+    l->running = true;
+    while (l->running)
+        loop_turn(l, -1);
 }

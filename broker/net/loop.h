@@ -64,6 +64,10 @@ void loop_fini(struct loop *l);
 /* Runs until loop_stop. */
 void loop_run(struct loop *l);
 
+/* One turn that waits at most `wait_ms` (-1: until something happens). For those who drive the loop
+ * themselves, on the thread that owns it. */
+void loop_turn(struct loop *l, int wait_ms);
+
 /* From the loop's own thread: loop_run returns after this turn. */
 void loop_stop(struct loop *l);
 

@@ -103,10 +103,12 @@ connection_resume(struct connection *c, enum connection_pause reason)
         return;
     struct buf partial = c->partial;
     c->partial = (struct buf){ 0 };
-    const size_t used = connection_feed(c, partial.data, partial.size);
-    if (used < partial.size && c->state != CONNECTION_CLOSED)
-        buf_append(&c->partial, partial.data + used, partial.size - used);
-    buf_fini(&partial);
+    if (partial.size > 0) {
+        const size_t used = connection_feed(c, partial.data, partial.size);
+        if (used < partial.size && c->state != CONNECTION_CLOSED)
+            buf_append(&c->partial, partial.data + used, partial.size - used);
+        buf_fini(&partial);
+    }
     connection_rewatch(c);
 }
 

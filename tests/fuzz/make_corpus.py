@@ -157,6 +157,88 @@ def frame_seeds():
     return {**seeds, **all_methods()}
 
 
+AFTER_HANDSHAKE, AFTER_HANDSHAKE_SMALL, FROM_THE_START = b'\1', b'\3', b'\0'
+
+
+def publish(key, octets, properties=None, exchange='', **flags):
+    return (method('basic.publish', exchange=exchange, routing_key=key, **flags) +
+            header(len(octets), properties) + (body(octets) if octets else b''))
+
+
+def connection_seeds():
+    """Dialogues of one client, from declaring to closing."""
+    declare = method('queue.declare', queue='q')
+    durable = method('queue.declare', queue='d', durable=True)
+    persistent = {'delivery_mode': 2, 'headers': {'CC': ['q'], 'BCC': ['d'], 'n': 1}}
+    consume = method('basic.consume', queue='q', consumer_tag='c')
+    seeds = {
+        'publish-get': declare + publish('q', b'abc') + method('basic.get', queue='q') +
+        method('basic.ack', delivery_tag=1),
+        'consume': declare + consume + publish('q', b'a') + publish('q', b'b') +
+        method('basic.ack', delivery_tag=2, multiple=True) +
+        method('basic.cancel', consumer_tag='c') + method('channel.close'),
+        'no-ack-delete': declare +
+        method('basic.consume', queue='q', consumer_tag='c', no_ack=True) + publish('q', b'a') * 5 +
+        method('queue.delete', queue='q'),
+        'requeue': declare + publish('q', b'a') * 3 + consume +
+        method('basic.nack', delivery_tag=2, requeue=True) +
+        method('basic.reject', delivery_tag=1, requeue=True) +
+        method('basic.recover', requeue=True),
+        'confirm': method('confirm.select') + durable + publish('d', b'x', persistent) * 3 +
+        publish('nowhere', b'y', mandatory=True),
+        'tx': method('tx.select') + durable + publish('d', b'x', persistent) +
+        method('basic.get', queue='d') + method('tx.commit') + method('basic.get', queue='d') +
+        method('basic.ack', delivery_tag=1) + method('tx.rollback') +
+        method('basic.ack', delivery_tag=1) + method('tx.commit'),
+        'prefetch': method('basic.qos', prefetch_count=1) + declare + consume +
+        publish('q', b'a') * 4 + method('basic.qos', prefetch_count=2, global_=True) +
+        method('basic.ack', delivery_tag=1),
+        'topology': method('exchange.declare', exchange='x', type='topic', auto_delete=True) +
+        method('exchange.declare', exchange='y', type='headers', durable=True,
+               arguments={'alternate-exchange': 'x'}) +
+        method('exchange.bind', destination='y', source='x', routing_key='a.#') + declare +
+        method('queue.bind', queue='q', exchange='y', arguments={'x-match': 'any', 'k': 1}) +
+        publish('a.b', b'z', {'headers': {'k': 1}}, 'x') +
+        method('queue.unbind', queue='q', exchange='y', arguments={'x-match': 'any', 'k': 1}) +
+        method('exchange.delete', exchange='y'),
+        'exclusive': method('queue.declare', queue='e', exclusive=True) + publish('e', b'1') +
+        method('queue.declare', exclusive=True, arguments={'x-max-priority': 5}) +
+        publish('', b'2', {'priority': 9}) + method('basic.consume', exclusive=True) +
+        method('queue.purge'),
+        'limits': method('queue.declare', queue='l', arguments={
+            'x-max-length': 2, 'x-overflow': 'reject-publish'}) + method('confirm.select') +
+        publish('l', b'a') * 4,
+        'drop-head': method('queue.declare', queue='h', arguments={'x-max-length-bytes': 3}) +
+        publish('h', b'ab') * 4,
+        'single-active': method('queue.declare', queue='s', arguments={
+            'x-single-active-consumer': True}) +
+        method('basic.consume', queue='s', consumer_tag='1') +
+        method('basic.consume', queue='s', consumer_tag='2') + publish('s', b'a') * 2 +
+        method('basic.cancel', consumer_tag='1'),
+        'reply-to': method('basic.consume', queue='amq.rabbitmq.reply-to', consumer_tag='r',
+                           no_ack=True) + declare +
+        publish('q', b'?', {'reply_to': 'amq.rabbitmq.reply-to', 'correlation_id': '1'}) +
+        method('basic.get', queue='q', no_ack=True),
+        'auto-delete': method('queue.declare', queue='a', auto_delete=True) +
+        method('basic.consume', queue='a', consumer_tag='x') +
+        method('basic.cancel', consumer_tag='x') + method('queue.declare', queue='a', passive=True),
+        'channel-error': method('queue.declare', queue='none', passive=True) + declare +
+        publish('q', b'late') + method('channel.close-ok') + method('channel.open') + declare,
+        'close': method('connection.close', 0, reply_code=200) + declare,
+        'large-body': declare + publish('q', b'x' * 40000) + method('basic.get', queue='q'),
+        'body-never-ends': declare + method('basic.publish', routing_key='q') + header(100000) +
+        body(b'some'),
+    }
+    seeds = {name: AFTER_HANDSHAKE + octets for name, octets in seeds.items()}
+    seeds['small-frames'] = (AFTER_HANDSHAKE_SMALL + declare + publish('q', b'x' * 4000) * 2 +
+                             consume)
+    seeds['handshake'] = FROM_THE_START + b'AMQP\0\0\x09\x01' + handshake()[1:]
+    seeds['no-amqp'] = FROM_THE_START + b'GET / HTTP/1.1\r\n\r\n'
+    for name, octets in {**contents(), **broken_frames(), **all_methods()}.items():
+        seeds[name] = AFTER_HANDSHAKE + octets.removeprefix(LARGE_FRAMES)
+    return seeds
+
+
 def nested(levels, tag):
     """Tables or arrays in each other; the outermost table counts as a level."""
     value = Tagged(tag, {} if tag == 'F' else [])
@@ -254,6 +336,7 @@ def main():
         'fuzz_table': table_seeds(),
         'fuzz_properties': property_seeds(),
         'fuzz_sasl': sasl_seeds(),
+        'fuzz_connection': connection_seeds(),
     }
     for target, inputs in seeds.items():
         folder = HERE / 'corpus' / target
