@@ -1,0 +1,117 @@
+#ifndef TESTS_UNIT_TEST_PERSISTENCE_H
+#define TESTS_UNIT_TEST_PERSISTENCE_H
+
+/*
+ * What the tests of persistence share: payloads of records, directories that go away, and copies of
+ * them, which is what a crash leaves. Include after cmocka.h.
+ */
+
+#include "broker/base/buf.h"
+#include "broker/base/endian.h"
+#include "persistence/log_index.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 256, NAME_SIZE = 1024 };
+
+/* Appends a record whose content is `mark` and then `fill` octets that follow from it. */
+static inline void
+payload_add(struct buf *payload, uint32_t offset, uint64_t mark, uint32_t fill)
+{
+    const uint32_t size = RECORD_FRAME_SIZE + 8 + fill;
+    uint8_t *at = buf_reserve(payload, size);
+    store_be32(at, size);
+    store_be32(at + 4, offset);
+    store_be64(at + 8, mark);
+    for (uint32_t i = 0; i < fill; i++)
+        at[16 + i] = (uint8_t)(mark * 31 + i);
+    payload->size += size;
+}
+
+/* The mark of a record, all of whose octets must be as payload_add made them. */
+static inline uint64_t
+record_mark(struct bytes record)
+{
+    assert_true(record.size >= RECORD_FRAME_SIZE + 8);
+    assert_int_equal(load_be32(record.data), record.size);
+    const uint64_t mark = load_be64(record.data + 8);
+    for (size_t i = 16; i < record.size; i++)
+        if (record.data[i] != (uint8_t)(mark * 31 + i - 16))
+            fail_msg("octet %zu of record %llu has changed", i, (unsigned long long)mark);
+    return mark;
+}
+
+static inline void
+directory_make(char path[PATH_SIZE])
+{
+    const char *root = getenv("TMPDIR");
+    snprintf(path, PATH_SIZE, "%s/rail-test-store-XXXXXX", root == NULL ? "/tmp" : root);
+    assert_non_null(mkdtemp(path));
+}
+
+/* Stores hold files only, no folders. */
+static inline void
+directory_remove(const char *path)
+{
+    char name[NAME_SIZE];
+    DIR *directory = opendir(path);
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] != '.')
+            assert_int_equal(unlink(name), 0);
+    }
+    closedir(directory);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static inline void
+file_copy(const char *from, const char *to)
+{
+    char octets[65536];
+    ssize_t size;
+    const int in = open(from, O_RDONLY | O_CLOEXEC);
+    const int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(in >= 0 && out >= 0);
+    while ((size = read(in, octets, sizeof(octets))) > 0)
+        assert_int_equal(write(out, octets, (size_t)size), size);
+    assert_int_equal(size, 0);
+    close(in);
+    close(out);
+}
+
+/* Copies the files whose names begin with `prefix`. */
+static inline void
+files_copy(const char *from, const char *to, const char *prefix)
+{
+    char name[NAME_SIZE];
+    char copy[NAME_SIZE];
+    DIR *directory = opendir(from);
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        if (entry->d_name[0] == '.' || strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        snprintf(name, sizeof(name), "%s/%s", from, entry->d_name);
+        snprintf(copy, sizeof(copy), "%s/%s", to, entry->d_name);
+        if (access(copy, F_OK) != 0)
+            file_copy(name, copy);
+    }
+    closedir(directory);
+}
+
+/* What a process that is killed now would leave. The manifest goes first: files that it names must
+ * not be deleted meanwhile. */
+static inline void
+directory_copy(const char *from, char to[PATH_SIZE])
+{
+    directory_make(to);
+    files_copy(from, to, "MANIFEST");
+    files_copy(from, to, "");
+}
+
+#endif

@@ -1,0 +1,442 @@
+#include "persistence/log_index.h"
+
+#include "broker/base/mem.h"
+#include "tests/unit/test_random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/test_persistence.h"
+
+/* The model: every record ever added, and nothing but. */
+
+enum { LOGS = 7, RECORDS_MAX = 400, STEPS = 30000, ROUNDS_MAX = 40 };
+
+struct record {
+    uint64_t sequence;
+    uint64_t round; /* Where it lies; 0: in a chunk. */
+};
+
+struct model_log {
+    uint64_t id;
+    uint64_t next;
+    size_t count;
+    struct record alive[RECORDS_MAX]; /* In order. */
+};
+
+struct model_round {
+    uint64_t number;
+    uint64_t bytes;
+    uint64_t records;
+};
+
+struct world {
+    struct random random;
+    struct log_index index;
+    uint64_t next_round;
+    uint64_t next_id;
+    size_t chunks_gone; /* Told by log_index_end. */
+    size_t round_count;
+    struct model_round rounds[ROUNDS_MAX + 1];
+    struct model_log logs[LOGS];
+};
+
+static struct world world;
+
+static struct journal_round *
+oldest_round(struct log_index *x)
+{
+    struct list *first = list_first(&x->journal);
+    return first == NULL ? NULL : LIST_CONTAINER(first, struct journal_round, in_journal);
+}
+
+static size_t
+list_length(const struct list *head)
+{
+    size_t length = 0;
+    for (const struct list *l = head->next; l != head; l = l->next)
+        length++;
+    return length;
+}
+
+/* What the segment says of itself adds up. Counts chunks into the numbers of lists. */
+static void
+segment_check(const struct segment *s, size_t *dead, size_t *unfolded)
+{
+    uint32_t alive = 0;
+    for (uint32_t i = 0; i < s->count; i++)
+        alive += !segment_is_settled(s, i);
+    assert_int_equal(alive, s->alive);
+    assert_true(s->count > 0 && s->count <= s->span);
+    assert_int_equal(s->offsets == NULL, s->count == s->span);
+    if (s->round != NULL)
+        return;
+    *dead += alive == 0;
+    *unfolded += alive > 0 && s->unfolded != 0;
+}
+
+static void
+log_check(const struct world *w, const struct model_log *m, size_t *dead, size_t *unfolded)
+{
+    const struct log *log = log_find(&w->index, m->id);
+    size_t at = 0;
+    for (size_t k = log == NULL ? 0 : log->first; log != NULL && k < log->count; k++) {
+        const struct segment *s = log->segments[k];
+        assert_ptr_equal(s->log, log);
+        assert_true(k == log->first || log->segments[k - 1]->base < s->base);
+        segment_check(s, dead, unfolded);
+        for (uint32_t i = 0; i < s->count; i++) {
+            if (segment_is_settled(s, i))
+                continue;
+            assert_true(at < m->count);
+            assert_int_equal(segment_sequence(s, i), m->alive[at].sequence);
+            assert_int_equal(s->round == NULL ? 0 : s->round->number, m->alive[at].round);
+            at++;
+        }
+    }
+    assert_int_equal(at, m->count);
+}
+
+static void
+unfolded_check(const struct world *w, size_t length)
+{
+    uint64_t least = 1;
+    LIST_FOREACH (link, &w->index.unfolded) {
+        const struct segment *s = LIST_CONTAINER(link, struct segment, in_round);
+        assert_true(s->unfolded >= least);
+        least = s->unfolded;
+    }
+    assert_int_equal(list_length(&w->index.unfolded), length);
+}
+
+static uint64_t
+model_alive_in(const struct world *w, uint64_t round)
+{
+    uint64_t alive = 0;
+    for (size_t l = 0; l < LOGS; l++)
+        for (size_t i = 0; i < w->logs[l].count; i++)
+            alive += w->logs[l].alive[i].round == round;
+    return alive;
+}
+
+static void
+rounds_check(const struct world *w)
+{
+    uint64_t bytes = 0;
+    uint64_t records = 0;
+    uint64_t alive = 0;
+    size_t at = 0;
+    LIST_FOREACH (link, &w->index.journal) {
+        const struct journal_round *round = LIST_CONTAINER(link, struct journal_round, in_journal);
+        const struct model_round *m = &w->rounds[at++];
+        assert_true(at <= w->round_count);
+        assert_int_equal(round->number, m->number);
+        assert_int_equal(round->records, m->records);
+        assert_int_equal(round->alive, model_alive_in(w, round->number));
+        bytes += m->bytes;
+        records += m->records;
+        alive += round->alive;
+    }
+    assert_int_equal(at, w->round_count);
+    assert_int_equal(w->index.journal_bytes, bytes);
+    assert_int_equal(w->index.journal_records, records);
+    assert_int_equal(w->index.journal_alive, alive);
+}
+
+static void
+world_check(const struct world *w)
+{
+    size_t dead = 0;
+    size_t unfolded = 0;
+    for (size_t l = 0; l < LOGS; l++)
+        log_check(w, &w->logs[l], &dead, &unfolded);
+    assert_int_equal(list_length(&w->index.dead), dead);
+    unfolded_check(w, unfolded);
+    rounds_check(w);
+}
+
+/* Up to `most` records with holes, from the log's next sequence on. */
+static void
+segment_add(struct world *w, struct model_log *m, struct journal_round *round, size_t most)
+{
+    const bool holes = random_below(&w->random, 2) == 0;
+    const uint64_t base = m->next;
+    struct buf payload = { 0 };
+    uint32_t offset = 0;
+    uint32_t count;
+    for (size_t i = 0; i < most && m->count < RECORDS_MAX; i++, offset++) {
+        offset += holes ? (uint32_t)random_below(&w->random, 4) : 0;
+        payload_add(&payload, offset, base + offset, (uint32_t)random_below(&w->random, 10));
+        m->alive[m->count++] = (struct record){ base + offset, round->number };
+        w->rounds[w->round_count - 1].records++;
+    }
+    assert_true(payload_is_sound(buf_bytes(&payload), &count));
+    if (count > 0) {
+        const struct segment_shape shape = payload_shape(buf_bytes(&payload));
+        assert_int_equal(shape.count, count);
+        assert_int_equal(shape.span, offset);
+        assert_non_null(log_index_add(&w->index, m->id, base, &shape, round, 0));
+        m->next = base + offset + random_below(&w->random, 3);
+    }
+    buf_fini(&payload);
+}
+
+static void
+round_add(struct world *w)
+{
+    const uint64_t number = w->next_round += 1 + random_below(&w->random, 2);
+    const uint64_t bytes = random_below(&w->random, 1000);
+    if (w->round_count == ROUNDS_MAX)
+        return;
+    struct journal_round *round = log_index_add_round(&w->index, number, bytes);
+    w->rounds[w->round_count++] = (struct model_round){ number, bytes, 0 };
+    for (size_t l = 0; l < LOGS; l++)
+        if (random_below(&w->random, 3) == 0)
+            segment_add(w, &w->logs[l], round, 1 + random_below(&w->random, 100));
+}
+
+static void
+model_remove(struct model_log *m, size_t at)
+{
+    memmove(m->alive + at, m->alive + at + 1, (m->count - at - 1) * sizeof(*m->alive));
+    m->count--;
+}
+
+/* Some settlements of one log: in order, at random, or of what is not there. */
+static void
+settle_some(struct world *w)
+{
+    struct model_log *m = &w->logs[random_below(&w->random, LOGS)];
+    const size_t mode = random_below(&w->random, 3);
+    for (size_t n = random_below(&w->random, 60); n > 0; n--) {
+        uint64_t sequence = random_below(&w->random, m->next + 10);
+        if (m->count > 0 && mode < 2) {
+            const size_t at = mode == 0 ? 0 : random_below(&w->random, m->count);
+            sequence = m->alive[at].sequence;
+        }
+        for (size_t at = 0; at < m->count; at++)
+            if (m->alive[at].sequence == sequence)
+                model_remove(m, at);
+        for (size_t again = 1 + random_below(&w->random, 2); again > 0; again--)
+            log_index_settle(&w->index, m->id, sequence, w->next_round);
+    }
+    log_index_settle(&w->index, UINT64_MAX, 1, w->next_round);
+}
+
+static void
+count_chunk(void *context, const struct segment *s)
+{
+    struct world *w = context;
+    assert_null(s->round);
+    w->chunks_gone++;
+}
+
+static void
+log_end(struct world *w)
+{
+    struct model_log *m = &w->logs[random_below(&w->random, LOGS)];
+    const struct log *log = log_find(&w->index, m->id);
+    size_t chunks = 0;
+    for (size_t k = log == NULL ? 0 : log->first; log != NULL && k < log->count; k++)
+        chunks += log->segments[k]->round == NULL;
+    w->chunks_gone = 0;
+    log_index_end(&w->index, m->id, count_chunk, w);
+    assert_int_equal(w->chunks_gone, chunks);
+    assert_null(log_find(&w->index, m->id));
+    *m = (struct model_log){ .id = ++w->next_id, .next = 1 };
+}
+
+static void
+oldest_cut(struct world *w, struct journal_round *round)
+{
+    log_index_cut(&w->index, round);
+    w->round_count--;
+    memmove(w->rounds, w->rounds + 1, w->round_count * sizeof(*w->rounds));
+}
+
+/* As relocation does: detach, free, and insert what was alive as a chunk. */
+static void
+segment_relocate(struct world *w, struct segment *s, uint64_t generation)
+{
+    const uint64_t log = s->log->id;
+    struct buf payload = { 0 };
+    uint64_t base = 0;
+    segment_detach(s);
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (segment_is_settled(s, i))
+            continue;
+        if (payload.size == 0)
+            base = segment_sequence(s, i);
+        payload_add(&payload, (uint32_t)(segment_sequence(s, i) - base), 0, 0);
+    }
+    segment_free(s);
+    if (payload.size > 0) {
+        const struct segment_shape shape = payload_shape(buf_bytes(&payload));
+        assert_non_null(log_index_add(&w->index, log, base, &shape, NULL, generation));
+    }
+    buf_fini(&payload);
+}
+
+static void
+oldest_relocate(struct world *w)
+{
+    struct journal_round *round = oldest_round(&w->index);
+    if (round == NULL)
+        return;
+    const uint64_t number = round->number;
+    while (!list_is_empty(&round->segments))
+        segment_relocate(
+            w, LIST_CONTAINER(round->segments.next, struct segment, in_round), w->next_round);
+    for (size_t l = 0; l < LOGS; l++)
+        for (size_t i = 0; i < w->logs[l].count; i++)
+            if (w->logs[l].alive[i].round == number)
+                w->logs[l].alive[i].round = 0;
+    oldest_cut(w, round);
+}
+
+static void
+tidy_up(struct world *w)
+{
+    while (!list_is_empty(&w->index.dead))
+        segment_forget(LIST_CONTAINER(w->index.dead.next, struct segment, in_round));
+    struct journal_round *round;
+    while ((round = oldest_round(&w->index)) != NULL && round->alive == 0)
+        oldest_cut(w, round);
+    for (size_t n = random_below(&w->random, 4); n > 0; n--) {
+        struct list *first = list_first(&w->index.unfolded);
+        if (first != NULL)
+            segment_folded(LIST_CONTAINER(first, struct segment, in_round));
+    }
+}
+
+/* A broker that starts again knows only what is alive: it goes on from there. */
+static void
+sequences_start_again(struct world *w)
+{
+    struct model_log *m = &w->logs[random_below(&w->random, LOGS)];
+    m->next = m->count == 0 ? 1 : m->alive[m->count - 1].sequence + 1;
+}
+
+static void
+world_step(struct world *w)
+{
+    const size_t what = random_below(&w->random, 100);
+    if (what < 35)
+        round_add(w);
+    else if (what < 75)
+        settle_some(w);
+    else if (what < 77)
+        log_end(w);
+    else if (what < 85)
+        oldest_relocate(w);
+    else if (what < 88)
+        sequences_start_again(w);
+    else
+        tidy_up(w);
+}
+
+static void
+world_start(struct world *w, const char *test)
+{
+    *w = (struct world){ .random = random_start(test) };
+    log_index_init(&w->index);
+    for (size_t l = 0; l < LOGS; l++)
+        w->logs[l] = (struct model_log){ .id = ++w->next_id, .next = 1 };
+}
+
+static void
+test_random_operations(void **state)
+{
+    (void)state;
+    world_start(&world, __func__);
+    for (size_t i = 0; i < STEPS; i++) {
+        world_step(&world);
+        if (i % 10 == 0)
+            world_check(&world);
+    }
+    log_index_fini(&world.index);
+}
+
+static void
+test_settling_all_leaves_nothing(void **state)
+{
+    (void)state;
+    world_start(&world, __func__);
+    for (size_t i = 0; i < 2000; i++)
+        world_step(&world);
+    for (size_t l = 0; l < LOGS; l++)
+        while (world.logs[l].count > 0) {
+            struct model_log *m = &world.logs[l];
+            const size_t at = random_below(&world.random, m->count);
+            log_index_settle(&world.index, m->id, m->alive[at].sequence, world.next_round);
+            model_remove(m, at);
+        }
+    world_check(&world);
+    tidy_up(&world);
+    world_check(&world);
+    assert_int_equal(world.index.journal_bytes, 0);
+    assert_int_equal(world.index.journal_records, 0);
+    assert_int_equal(world.index.journal_alive, 0);
+    assert_true(list_is_empty(&world.index.unfolded));
+    log_index_fini(&world.index);
+}
+
+static struct segment *
+run_add(struct log_index *x, uint64_t base, uint32_t count, struct journal_round *round)
+{
+    const struct segment_shape shape = { count, count, NULL };
+    return log_index_add(x, 1, base, &shape, round, 0);
+}
+
+/* Nothing alive is ever shadowed: what comes from a disk is refused, not believed. */
+static void
+test_a_segment_before_what_is_alive_is_refused(void **state)
+{
+    (void)state;
+    struct log_index x;
+    log_index_init(&x);
+    struct journal_round *round = log_index_add_round(&x, 1, 1);
+    assert_non_null(run_add(&x, 10, 5, round));
+    assert_null(run_add(&x, 10, 5, round));
+    assert_null(run_add(&x, 9, 1, round));
+    assert_null(run_add(&x, UINT64_MAX - 1, 5, round));
+    assert_int_equal(x.journal_records, 5);
+    assert_int_equal(x.journal_alive, 5);
+    assert_non_null(run_add(&x, 15, 5, round));
+    log_index_fini(&x);
+}
+
+/* Records of an earlier run are settled but not yet cut when their sequences are used again. */
+static void
+test_sequences_used_again_after_a_restart(void **state)
+{
+    (void)state;
+    struct log_index x;
+    log_index_init(&x);
+    struct journal_round *first = log_index_add_round(&x, 1, 1);
+    assert_non_null(run_add(&x, 1, 100, first));
+    assert_non_null(run_add(&x, 101, 100, first));
+    for (uint64_t sequence = 1; sequence <= 200; sequence++)
+        log_index_settle(&x, 1, sequence, 1);
+    struct journal_round *second = log_index_add_round(&x, 2, 1);
+    assert_non_null(run_add(&x, 1, 150, second));
+    log_index_settle(&x, 1, 120, 2);
+    assert_int_equal(second->alive, 149);
+    log_index_cut(&x, first);
+    assert_int_equal(x.journal_alive, 149);
+    log_index_fini(&x);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_settling_all_leaves_nothing),
+        cmocka_unit_test(test_a_segment_before_what_is_alive_is_refused),
+        cmocka_unit_test(test_sequences_used_again_after_a_restart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
