@@ -28,12 +28,14 @@ struct door {
     struct lock lock; /* The effects list's: guards what follows up to `stopping`. */
     pthread_cond_t wake;
     struct effects open;
-    uint64_t round_open; /* The round that what is pushed now goes into. */
-    bool hurry;          /* Somebody waits for the open round. */
+    uint64_t round_open;    /* The round that what is pushed now goes into. */
+    uint64_t open_since_ms; /* When the first effect came into it. */
+    bool hurry;             /* Somebody waits for it: at once, and synced. */
     bool stopping;
 
     _Atomic uint64_t committed;
     _Atomic uint64_t bytes_pending;
+    uint64_t round_bytes; /* Of the round at the engine; the committer's. */
     _Atomic uint64_t next_log;
     atomic_bool failed;
     pthread_t committer;
@@ -74,6 +76,8 @@ door_push(struct door *door, const struct effect *effect)
     lock_acquire(&door->lock);
     ASSERT(!door->stopping);
     const bool was_empty = door->open.count == 0;
+    if (was_empty)
+        door->open_since_ms = clock_monotonic_ms();
     effects_push(&door->open, effect);
     const uint64_t ticket = door->round_open;
     const bool hurries = effect->kind != EFFECT_SETTLE && !door->hurry;
@@ -84,13 +88,15 @@ door_push(struct door *door, const struct effect *effect)
     return ticket;
 }
 
-void
+uint64_t
 door_hurry(struct door *door)
 {
     lock_acquire(&door->lock);
     door->hurry = true;
+    const uint64_t ticket = door->round_open;
     lock_release(&door->lock);
     pthread_cond_signal(&door->wake);
+    return ticket;
 }
 
 static void
@@ -106,59 +112,91 @@ door_round_done(void *context, uint64_t round_number, enum round_outcome outcome
         ASSERT(round_number == atomic_load_explicit(&door->committed, memory_order_relaxed) + 1);
         atomic_store_explicit(&door->committed, round_number, memory_order_release);
     }
+    /* Before the notice: whoever was told to wait for room looks again because of it. */
+    atomic_fetch_sub(&door->bytes_pending, door->round_bytes);
     door->notify(door->context);
 }
 
-static struct timespec
-monotonic_after(uint64_t ms)
+/* What the committer knows between two rounds. */
+struct committer_state {
+    struct effects taken;
+    uint64_t number;
+    bool sync;        /* Of the round that was taken. */
+    bool is_unsynced; /* Rounds have been committed since the last synced one. */
+    uint64_t unsynced_since_ms;
+};
+
+/* When the next round is due by itself; UINT64_MAX if nothing waits. */
+static uint64_t
+round_due_ms(const struct door *door, const struct committer_state *c)
 {
-    const uint64_t due_ns = clock_monotonic_ns() + ms * 1000000u;
-    return (struct timespec){ (time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u) };
+    uint64_t due = UINT64_MAX;
+    if (door->open.count > 0)
+        due = door->open_since_ms + SETTLE_PATIENCE_MS;
+    if (c->is_unsynced && c->unsynced_since_ms + SETTLE_SYNC_MS < due)
+        due = c->unsynced_since_ms + SETTLE_SYNC_MS;
+    return due;
 }
 
-/* Takes the list and the round's number in one step. False when there is nothing left to do. */
+static void
+wait_for_work(struct door *door, const struct committer_state *c) UNCHECKED_LOCKING
+{
+    while (!door->hurry && !door->stopping) {
+        const uint64_t due = round_due_ms(door, c);
+        if (due == UINT64_MAX) {
+            pthread_cond_wait(&door->wake, &door->lock.mutex);
+            continue;
+        }
+        if (clock_monotonic_ms() >= due)
+            return;
+        const struct timespec until = { (time_t)(due / 1000u), (long)(due % 1000u) * 1000000L };
+        pthread_cond_timedwait(&door->wake, &door->lock.mutex, &until);
+    }
+}
+
+/* Takes the list and the round's number in one step; a round that only syncs may be empty. False
+ * when the door closes and nothing is left to do. */
 static bool
-door_take_round(struct door *door, struct effects *taken, uint64_t *number,
-                bool *sync) UNCHECKED_LOCKING
+door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
 {
     lock_acquire(&door->lock);
-    while (door->open.count == 0 && !door->stopping)
-        pthread_cond_wait(&door->wake, &door->lock.mutex);
-    const struct timespec patience = monotonic_after(SETTLE_PATIENCE_MS);
-    while (!door->hurry && !door->stopping &&
-           pthread_cond_timedwait(&door->wake, &door->lock.mutex, &patience) == 0)
-        ;
-    const bool any = door->open.count > 0;
+    wait_for_work(door, c);
+    const bool any = door->open.count > 0 || door->hurry || c->is_unsynced;
     if (any) {
-        const struct effects empty = *taken;
-        *taken = door->open;
+        const struct effects empty = c->taken;
+        c->taken = door->open;
         door->open = empty;
-        *number = door->round_open++;
+        c->number = door->round_open++;
+        c->sync = door->hurry || door->stopping ||
+                  (c->is_unsynced && clock_monotonic_ms() >= c->unsynced_since_ms + SETTLE_SYNC_MS);
+        door->hurry = false;
     }
-    *sync = door->hurry || door->stopping;
-    door->hurry = false;
     lock_release(&door->lock);
     return any;
+}
+
+static void
+note_synced(struct committer_state *c)
+{
+    if (!c->sync && !c->is_unsynced)
+        c->unsynced_since_ms = clock_monotonic_ms();
+    c->is_unsynced = !c->sync;
 }
 
 static void *
 door_committer(void *argument)
 {
     struct door *door = argument;
-    struct effects taken = { 0 };
-    uint64_t number = 0;
-    uint64_t synced_ms = clock_monotonic_ms();
-    bool sync = false;
-    while (door_take_round(door, &taken, &number, &sync)) {
-        const uint64_t now_ms = clock_monotonic_ms();
-        sync = sync || now_ms - synced_ms >= SETTLE_SYNC_MS;
-        synced_ms = sync ? now_ms : synced_ms;
-        const struct round round = { number, taken.items, taken.count, taken.bytes, sync };
+    struct committer_state c = { 0 };
+    while (door_take_round(door, &c)) {
+        const struct round round = { c.number, c.taken.items, c.taken.count, c.taken.bytes,
+                                     c.sync };
+        door->round_bytes = c.taken.bytes;
         door->engine->ops->submit(door->engine, &round);
-        atomic_fetch_sub_explicit(&door->bytes_pending, taken.bytes, memory_order_relaxed);
-        effects_clear(&taken);
+        note_synced(&c);
+        effects_clear(&c.taken);
     }
-    mem_free(taken.items);
+    mem_free(c.taken.items);
     return NULL;
 }
 
@@ -225,4 +263,10 @@ uint64_t
 door_new_log(struct door *door)
 {
     return atomic_fetch_add_explicit(&door->next_log, 1, memory_order_relaxed);
+}
+
+uint64_t
+door_first_sequence(const struct door *door)
+{
+    return door->engine->first_log;
 }

@@ -52,9 +52,10 @@ void door_destroy(struct door *door);
  * Any thread; typically called under a queue's lock, so that sequence order is push order. */
 uint64_t door_push(struct door *door, const struct effect *effect);
 
-/* Somebody waits for a settlement: settlements alone are otherwise committed at leisure, within
- * 50 ms, and synced within a second. Any thread. */
-void door_hurry(struct door *door);
+/* Somebody waits for settlements: those alone are otherwise committed at leisure, within 50 ms, and
+ * synced within a second. Returns the ticket of a round that is synced at once and comes after
+ * everything pushed so far. Any thread. */
+uint64_t door_hurry(struct door *door);
 
 /* The highest round that is committed together with all before it. Any thread. */
 uint64_t door_committed(const struct door *door);
@@ -64,6 +65,9 @@ bool door_has_failed(const struct door *door);
 
 /* True while more than bytes_max wait: publishers must pause until the next notify. Any thread. */
 bool door_is_full(const struct door *door);
+
+/* Where sequences begin in this run: above those of all runs before, in every log. Any thread. */
+uint64_t door_first_sequence(const struct door *door);
 
 /* A new id for a log, never used before. Any thread. */
 uint64_t door_new_log(struct door *door);

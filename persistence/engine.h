@@ -24,7 +24,8 @@ struct round {
     const struct effect *effects;
     size_t effect_count;
     uint64_t bytes; /* Of all payloads. */
-    bool sync;      /* Somebody waits for it: it must survive a loss of power when it is done. */
+    bool sync;      /* It and all before it must survive a loss of power when it is done. A round
+                     * without effects is for that alone. */
 };
 
 struct engine;
@@ -46,7 +47,7 @@ struct engine {
     engine_done *done;
     void *done_context;
     uint64_t first_round; /* Above all rounds of earlier runs. */
-    uint64_t first_log;   /* Above all log ids of earlier runs. */
+    uint64_t first_log;   /* Above all log ids, and sequences of records, of earlier runs. */
 };
 
 /* An engine that keeps nothing: it reports each round as committed `delay_ms` milliseconds after it

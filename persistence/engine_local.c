@@ -133,7 +133,10 @@ static bool
 write_batch(struct engine_local *e, bool sync)
 {
     char *error = NULL;
-    rocksdb_write(e->db, sync ? e->synced : e->unsynced, e->batch, &error);
+    if (rocksdb_writebatch_count(e->batch) == 0)
+        rocksdb_flush_wal(e->db, sync, &error); /* Only what is there already. */
+    else
+        rocksdb_write(e->db, sync ? e->synced : e->unsynced, e->batch, &error);
     if (error == NULL)
         return true;
     log_error("store.write", "msg=\"%s\"", error);

@@ -148,7 +148,7 @@ static void
 builders_finish(struct engine_local *e, struct builders *b)
 {
     struct map_node *node;
-    while ((node = map_next(&b->by_log, NULL)) != NULL) {
+    while ((node = map_any(&b->by_log)) != NULL) {
         struct builder *builder = MAP_CONTAINER(node, struct builder, by_log);
         if (builder->count > 0)
             builder_emit(e, b, builder);

@@ -82,7 +82,8 @@ payload_is_sound(struct bytes payload, uint32_t *count)
             return false;
         const uint32_t size = load_be32(payload.data);
         const uint32_t offset = load_be32(payload.data + 4);
-        if (size < RECORD_FRAME_SIZE || size > payload.size || offset < least)
+        if (size < RECORD_FRAME_SIZE || size > payload.size || offset < least ||
+            offset == UINT32_MAX)
             return false;
         least = (uint64_t)offset + 1;
         payload.data += size;
@@ -111,6 +112,36 @@ payload_shape(struct bytes payload)
     return shape;
 }
 
+/* The place of the first segment that begins at `base` or later. */
+static size_t
+place_from(const struct log *log, uint64_t base)
+{
+    size_t low = log->first;
+    size_t high = log->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (log->segments[middle]->base < base)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether no segment of the log has any of these sequences: a settlement must find the one that is
+ * meant. */
+static bool
+span_is_free(const struct log *log, uint64_t base, uint32_t span)
+{
+    if (base > UINT64_MAX - span)
+        return false;
+    const size_t place = place_from(log, base);
+    if (place < log->count && log->segments[place]->base < base + span)
+        return false;
+    return place == log->first ||
+           log->segments[place - 1]->base + log->segments[place - 1]->span <= base;
+}
+
 /* Segments come in order of base, except a relocated one, which takes the place of older ones. */
 static void
 log_insert(struct log *log, struct segment *s)
@@ -125,12 +156,11 @@ log_insert(struct log *log, struct segment *s)
         log->capacity = log->capacity == 0 ? 4 : log->capacity * 2;
         log->segments = mem_resize(log->segments, log->capacity * sizeof(struct segment *));
     }
-    size_t place = log->count++;
-    while (place > log->first && log->segments[place - 1]->base > s->base) {
-        log->segments[place] = log->segments[place - 1];
-        place--;
-    }
+    const size_t place = place_from(log, s->base);
+    memmove(log->segments + place + 1, log->segments + place,
+            (log->count - place) * sizeof(struct segment *));
     log->segments[place] = s;
+    log->count++;
 }
 
 struct segment *
@@ -138,6 +168,10 @@ log_index_add(struct log_index *x, uint64_t id, uint64_t base, const struct segm
               struct journal_round *round, uint64_t generation)
 {
     struct log *log = log_get(x, id);
+    if (!span_is_free(log, base, shape->span)) {
+        mem_free(shape->offsets);
+        return NULL;
+    }
     struct segment *s = mem_alloc_zeroed(sizeof(*s));
     s->log = log;
     s->round = round;
@@ -157,8 +191,6 @@ log_index_add(struct log_index *x, uint64_t id, uint64_t base, const struct segm
         x->journal_alive += s->count;
     }
     s->index = x;
-    if (base + s->span > log->next_sequence)
-        log->next_sequence = base + s->span;
     log_insert(log, s);
     return s;
 }
@@ -254,28 +286,12 @@ log_free(struct log_index *x, struct log *log)
     mem_free(log);
 }
 
-/* Where it stands among the segments of its log; bases are unique. */
-static size_t
-place_of(const struct log *log, const struct segment *s)
-{
-    size_t low = log->first;
-    size_t high = log->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (log->segments[middle]->base < s->base)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    ASSERT(low < log->count && log->segments[low] == s);
-    return low;
-}
-
 void
 segment_detach(struct segment *s)
 {
     struct log *log = s->log;
-    const size_t place = place_of(log, s);
+    const size_t place = place_from(log, s->base);
+    ASSERT(place < log->count && log->segments[place] == s);
     if (s->round != NULL) {
         s->round->alive -= s->alive;
         s->index->journal_alive -= s->alive;
@@ -336,7 +352,7 @@ void
 log_index_fini(struct log_index *x)
 {
     struct map_node *node;
-    while ((node = map_next(&x->logs, NULL)) != NULL) {
+    while ((node = map_any(&x->logs)) != NULL) {
         struct log *log = MAP_CONTAINER(node, struct log, by_id);
         for (size_t i = log->first; i < log->count; i++)
             segment_free(log->segments[i]);

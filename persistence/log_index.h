@@ -35,7 +35,6 @@ struct log {
     size_t first;
     size_t count; /* One past the last. */
     size_t capacity;
-    uint64_t next_sequence; /* Above all that were ever seen. */
 };
 
 struct segment {
@@ -83,7 +82,8 @@ struct segment_shape {
 struct segment_shape payload_shape(struct bytes payload);
 
 /* A segment with nothing settled; takes over the offsets. In a round, or, with NULL, in a chunk of
- * that generation. */
+ * that generation. NULL if another segment of the log reaches into its span, which is never so
+ * unless the store is damaged: sequences of a log ascend. */
 struct segment *log_index_add(struct log_index *x, uint64_t log, uint64_t base,
                               const struct segment_shape *shape, struct journal_round *round,
                               uint64_t generation);

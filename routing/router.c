@@ -157,6 +157,12 @@ binding_remove(struct binding *b)
 }
 
 bool
+router_has(const struct router *r, const struct binding_request *request)
+{
+    return router_find_binding(r, request, binding_request_hash(request)) != NULL;
+}
+
+bool
 router_unbind(struct router *r, const struct binding_request *request)
 {
     struct binding *b = router_find_binding(r, request, binding_request_hash(request));

@@ -102,6 +102,9 @@ enum bind_result {
 /* Copies the key and the arguments. */
 enum bind_result router_bind(struct router *r, const struct binding_request *request);
 
+/* Whether there is such a binding. */
+bool router_has(const struct router *r, const struct binding_request *request);
+
 /* False if there is no such binding. */
 bool router_unbind(struct router *r, const struct binding_request *request);
 

@@ -72,8 +72,13 @@ lock_release(struct lock *l) RELEASES(*l) UNCHECKED_LOCKING
 static inline void
 rwlock_init(struct rwlock *l)
 {
-    const int error = pthread_rwlock_init(&l->rwlock, NULL);
+    /* Readers come all the time and never recursively: a writer must not starve. */
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    const int error = pthread_rwlock_init(&l->rwlock, &attributes);
     ASSERT(error == 0);
+    pthread_rwlockattr_destroy(&attributes);
 }
 
 static inline void

@@ -71,6 +71,18 @@ map_remove(struct map *m, struct map_node *node)
 }
 
 struct map_node *
+map_any(struct map *m)
+{
+    if (m->count == 0)
+        return NULL;
+    if (m->cursor >= m->bucket_count)
+        m->cursor = 0;
+    while (m->buckets[m->cursor] == NULL)
+        m->cursor = (m->cursor + 1) & (m->bucket_count - 1);
+    return m->buckets[m->cursor];
+}
+
+struct map_node *
 map_next(const struct map *m, const struct map_node *node)
 {
     if (node != NULL && node->next != NULL)

@@ -22,6 +22,7 @@ struct map {
     struct map_node **buckets;
     size_t bucket_count; /* A power of two, or 0. */
     size_t count;
+    size_t cursor; /* Where map_any looked last. */
 };
 
 typedef bool map_match(const struct map_node *node, const void *key);
@@ -34,6 +35,9 @@ void map_insert(struct map *m, struct map_node *node, uint64_t hash);
 
 /* The node must be in the map. */
 void map_remove(struct map *m, struct map_node *node);
+
+/* Any node; NULL if the map is empty. Emptying a map with this and map_remove is linear. */
+struct map_node *map_any(struct map *m);
 
 /* Iteration in no particular order: start with NULL; the map must not change meanwhile. */
 struct map_node *map_next(const struct map *m, const struct map_node *node);

@@ -54,11 +54,12 @@ static inline bool
 shared_credit_take(struct shared_credit *s)
 {
     const uint32_t limit = atomic_load(&s->limit);
-    const uint32_t used = atomic_fetch_add(&s->used, 1);
-    if (limit == 0 || used < limit)
-        return true;
-    atomic_fetch_sub(&s->used, 1);
-    return false;
+    uint32_t used = atomic_load(&s->used);
+    do {
+        if (limit != 0 && used >= limit)
+            return false; /* Without a trace: a failed attempt must not make another one fail. */
+    } while (!atomic_compare_exchange_weak(&s->used, &used, used + 1));
+    return true;
 }
 
 static inline void

@@ -25,6 +25,7 @@ struct exchange {
     bool auto_delete;
     bool internal;
 
+    uint64_t ticket; /* Its definition is committed with this round. */
     struct map_node by_name;
     struct router router;
 

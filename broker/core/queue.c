@@ -28,7 +28,7 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     q->levels = mem_alloc_zeroed((q->effective.max_priority + 1u) * sizeof(*q->levels));
     list_init(&q->consumers);
     list_init(&q->waiting);
-    q->next_sequence = 1;
+    q->next_sequence = door_first_sequence(door);
     return q;
 }
 
@@ -193,11 +193,28 @@ overflow_drop(struct queue *q, struct message_list *dropped)
     settled_records_push(&settled, q);
 }
 
+/* Under the lock: the messages are in, have their ticket, and go out as far as consumers can take
+ * them. The ticket comes before anybody can see them: a settle is never in an earlier round than
+ * its record. */
+static uint64_t
+append_locked(struct queue *q, struct append *items, size_t count, struct effect *records)
+{
+    const uint64_t base = q->next_sequence;
+    q->next_sequence += count;
+    items_admit(q, items, count, base);
+    if (rejects_when_full(q))
+        records_serialise(q, items, count, records);
+    const uint64_t ticket = records_push(q, records, base);
+    queue_pump(q);
+    return ticket;
+}
+
 uint64_t
 queue_append(struct queue *q, struct append *items, size_t count)
 {
     struct effect records = { 0 };
     struct message_list dropped = { 0 };
+    uint64_t ticket = 0;
     for (size_t i = 0; i < count; i++)
         items[i].outcome = APPEND_DONE;
     if (!rejects_when_full(q))
@@ -211,15 +228,13 @@ queue_append(struct queue *q, struct append *items, size_t count)
         buf_fini(&records.payload);
         return 0;
     }
-    const uint64_t base = q->next_sequence;
-    q->next_sequence += count;
-    items_admit(q, items, count, base);
-    if (rejects_when_full(q))
-        records_serialise(q, items, count, &records);
-    /* The ticket comes before anybody can see the messages: a settle is never in an earlier round
-     * than its record. */
-    const uint64_t ticket = records_push(q, &records, base);
-    queue_pump(q);
+    /* Where being full means rejection, what consumers take first makes room for the next. */
+    const size_t step = rejects_when_full(q) ? 1 : count;
+    for (size_t i = 0; i < count; i += step) {
+        const uint64_t later = append_locked(q, items + i, step, &records);
+        ticket = later > ticket ? later : ticket;
+        records = (struct effect){ 0 };
+    }
     if (is_over(q))
         overflow_drop(q, &dropped);
     lock_release(&q->lock);
@@ -238,8 +253,7 @@ queue_restore(struct queue *q, struct message *m, uint64_t sequence, uint8_t pri
         .redelivered = true, /* It may have been sent; nobody remembers. */
     };
     lock_acquire(&q->lock);
-    ASSERT(sequence >= q->next_sequence);
-    q->next_sequence = sequence + 1;
+    ASSERT(sequence < q->next_sequence); /* Each start begins above all earlier ones. */
     queue_put(q, &e);
     lock_release(&q->lock);
 }

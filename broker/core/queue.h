@@ -38,6 +38,7 @@ struct queue {
     uint64_t window; /* Dispatch window of each consumer, in octets. */
 
     /* Guarded by the vhost's topology lock. */
+    uint64_t ticket; /* Its definition is committed with this round. */
     struct map_node by_name;
     struct list in_connection; /* Exclusive queues of one owner. */
     struct destination destination;

@@ -148,7 +148,7 @@ static void
 forget_logs(struct recovery_state *s)
 {
     struct map_node *node;
-    while ((node = map_next(&s->logs, NULL)) != NULL) {
+    while ((node = map_any(&s->logs)) != NULL) {
         map_remove(&s->logs, node);
         mem_free(MAP_CONTAINER(node, struct known_log, by_id));
     }

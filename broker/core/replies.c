@@ -3,6 +3,9 @@
 #include "broker/base/mem.h"
 #include "broker/base/rand.h"
 
+/* A requester's worker takes what has come every turn; more than this waits for nobody. */
+#define REPLIES_WAITING_MAX 4096
+
 void
 replies_init(struct replies *r)
 {
@@ -84,7 +87,8 @@ replies_send(struct replies *r, struct bytes token, struct message *m)
 {
     lock_acquire(&r->lock);
     struct reply_consumer *c = consumer_find(r, token);
-    if (c != NULL) {
+    const bool has_room = c != NULL && c->message_count < REPLIES_WAITING_MAX;
+    if (has_room) {
         if (c->message_count == c->message_capacity) {
             c->message_capacity = c->message_capacity == 0 ? 4 : c->message_capacity * 2;
             c->messages = mem_resize(c->messages, c->message_capacity * sizeof(struct message *));

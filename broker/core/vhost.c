@@ -41,7 +41,7 @@ vhost_destroy(struct vhost *v)
 {
     struct map_node *node;
     v->is_closing = true;
-    while ((node = map_next(&v->queues, NULL)) != NULL) {
+    while ((node = map_any(&v->queues)) != NULL) {
         struct queue *q = MAP_CONTAINER(node, struct queue, by_name);
         size_t ready;
         uint64_t ticket;
@@ -50,7 +50,7 @@ vhost_destroy(struct vhost *v)
         ASSERT(deleted);
     }
     rwlock_write(&v->topology);
-    while ((node = map_next(&v->exchanges, NULL)) != NULL)
+    while ((node = map_any(&v->exchanges)) != NULL)
         exchange_remove(v, MAP_CONTAINER(node, struct exchange, by_name));
     rwlock_write_end(&v->topology);
     rwlock_fini(&v->topology);

@@ -78,8 +78,10 @@ bool vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool i
 bool vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
                 uint64_t *ticket, struct amqp_exception *ex);
 
-/* Unbinding what is not bound, or does not exist, is fine. Returns a ticket or 0. */
-uint64_t vhost_unbind(struct vhost *v, const struct bind_spec *spec);
+/* Unbinding what is not bound, or does not exist, is fine. 405 for a binding of a queue that is
+ * exclusive to another connection. */
+bool vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
+                  uint64_t *ticket, struct amqp_exception *ex);
 
 /* "no exchange 'x' in vhost '/'" and its like: always false. */
 bool vhost_raise_no_exchange(const struct vhost *v, struct bytes name, struct amqp_exception *ex);

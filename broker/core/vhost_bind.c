@@ -148,11 +148,28 @@ vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connection, u
     return ok;
 }
 
-uint64_t
-vhost_unbind(struct vhost *v, const struct bind_spec *spec)
+static uint64_t
+unbound(struct vhost *v, const struct bind_spec *spec, const struct ends *ends,
+        struct bytes arguments) REQUIRES(v->topology)
 {
     uint64_t ticket = 0;
+    exchange_changed(ends->source);
+    if (both_ends_durable(ends))
+        ticket = definition_forget_binding(v, spec, arguments);
+    if (ends->source->auto_delete && router_binding_count(&ends->source->router) == 0) {
+        const uint64_t later = exchange_remove(v, ends->source);
+        ticket = later > ticket ? later : ticket;
+    }
+    return ticket;
+}
+
+bool
+vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection, uint64_t *ticket,
+             struct amqp_exception *ex)
+{
+    bool ok = true;
     struct buf arguments = { 0 };
+    *ticket = 0;
     table_canonical(spec->arguments, &arguments);
     rwlock_write(&v->topology);
     const struct ends ends = find_ends(v, spec);
@@ -162,16 +179,14 @@ vhost_unbind(struct vhost *v, const struct bind_spec *spec)
         .arguments = buf_bytes(&arguments),
     };
     if (ends.source != NULL && ends.destination != NULL &&
-        router_unbind(&ends.source->router, &request)) {
-        exchange_changed(ends.source);
-        if (both_ends_durable(&ends))
-            ticket = definition_forget_binding(v, spec, request.arguments);
-        if (ends.source->auto_delete && router_binding_count(&ends.source->router) == 0) {
-            const uint64_t later = exchange_remove(v, ends.source);
-            ticket = later > ticket ? later : ticket;
+        router_has(&ends.source->router, &request)) {
+        ok = ends.queue == NULL || queue_check_owner(ends.queue, connection, ex);
+        if (ok) {
+            router_unbind(&ends.source->router, &request);
+            *ticket = unbound(v, spec, &ends, request.arguments);
         }
     }
     rwlock_write_end(&v->topology);
     buf_fini(&arguments);
-    return ticket;
+    return ok;
 }

@@ -41,14 +41,61 @@ is_known(struct vhost *v, const struct exchange *x) REQUIRES(v->topology)
     return vhost_find_exchange(v, x->name) == x;
 }
 
+static uint64_t
+later_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The row of a durable binding goes with the binding. */
+static uint64_t
+forget_binding(struct vhost *v, const struct binding *b)
+{
+    const struct exchange *source = exchange_of_router(b->source);
+    struct bind_spec spec = { .source = source->name, .key = b->key };
+    bool durable = source->durable;
+    spec.destination_kind = b->destination->kind;
+    if (b->destination->kind == DESTINATION_QUEUE) {
+        const struct queue *q = LIST_CONTAINER(b->destination, struct queue, destination);
+        spec.destination = q->name;
+        durable = durable && q->durable;
+    } else {
+        const struct exchange *x = exchange_of_router(router_of_destination(b->destination));
+        spec.destination = x->name;
+        durable = durable && x->durable;
+    }
+    return durable ? definition_forget_binding(v, &spec, b->arguments) : 0;
+}
+
+static uint64_t
+forget_bindings_to(struct vhost *v, const struct destination *d)
+{
+    uint64_t ticket = 0;
+    for (const struct binding *b = NULL; (b = destination_next_binding(d, b)) != NULL;)
+        ticket = later_of(ticket, forget_binding(v, b));
+    return ticket;
+}
+
+static uint64_t
+forget_bindings_from(struct vhost *v, const struct router *r)
+{
+    uint64_t ticket = 0;
+    for (const struct binding *b = NULL; (b = router_next_binding(r, b)) != NULL;)
+        ticket = later_of(ticket, forget_binding(v, b));
+    return ticket;
+}
+
 /* Takes the exchange out of the vhost. Exchanges that lead to it lose bindings: they are noted.
  * Returns the ticket of its row's deletion, or 0. */
 static uint64_t
 exchange_take_out(struct vhost *v, struct exchange *x, struct losers *losers) REQUIRES(v->topology)
 {
     map_remove(&v->exchanges, &x->by_name);
+    uint64_t ticket = forget_bindings_from(v, &x->router);
+    ticket = later_of(ticket, forget_bindings_to(v, &x->router.destination));
+    if (x->durable)
+        ticket = later_of(ticket, definition_forget_exchange(v, x));
     destination_unbind_all(&x->router.destination, note_loser, losers);
-    const uint64_t ticket = x->durable ? definition_forget_exchange(v, x) : 0;
     router_fini(&x->router);
     exchange_changed(x);
     exchange_unref(x);
@@ -61,8 +108,7 @@ losers_remove(struct vhost *v, struct losers *losers) REQUIRES(v->topology)
     uint64_t ticket = 0;
     while (losers->count > 0) {
         struct exchange *x = losers->items[--losers->count];
-        const uint64_t later = is_known(v, x) ? exchange_take_out(v, x, losers) : 0;
-        ticket = later > ticket ? later : ticket;
+        ticket = later_of(ticket, is_known(v, x) ? exchange_take_out(v, x, losers) : 0);
         exchange_unref(x);
     }
     mem_free(losers->items);
@@ -74,16 +120,16 @@ exchange_remove(struct vhost *v, struct exchange *x)
 {
     struct losers losers = { 0 };
     const uint64_t own = exchange_take_out(v, x, &losers);
-    const uint64_t others = losers_remove(v, &losers);
-    return others > own ? others : own;
+    return later_of(own, losers_remove(v, &losers));
 }
 
 uint64_t
 destination_remove_bindings(struct vhost *v, struct destination *d)
 {
     struct losers losers = { 0 };
+    const uint64_t own = forget_bindings_to(v, d);
     destination_unbind_all(d, note_loser, &losers);
-    return losers_remove(v, &losers);
+    return later_of(own, losers_remove(v, &losers));
 }
 
 static bool
@@ -112,6 +158,7 @@ vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64
     struct exchange *x = vhost_find_exchange(v, spec->name);
     if (x != NULL) {
         ok = exchange_equivalent(x, spec, ex);
+        *ticket = x->ticket; /* It may not be committed yet. */
     } else if (bytes_start_with(spec->name, BYTES_LITERAL("amq."))) {
         ok = amqp_raise(ex, AMQP_ACCESS_REFUSED,
                         "exchange name '%.*s' contains reserved prefix 'amq.*'",
@@ -121,7 +168,8 @@ vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64
         map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
         exchange_changed(x);
         if (x->durable)
-            *ticket = definition_keep_exchange(v, x);
+            x->ticket = definition_keep_exchange(v, x);
+        *ticket = x->ticket;
     }
     rwlock_write_end(&v->topology);
     return ok;

@@ -11,6 +11,9 @@
 void exchange_subject(char out[OBJECT_NAME_SIZE], const struct vhost *v, struct bytes name);
 void queue_subject(char out[OBJECT_NAME_SIZE], const struct vhost *v, struct bytes name);
 
+/* 405 if the queue is exclusive to another connection. */
+bool queue_check_owner(const struct queue *q, uint64_t connection, struct amqp_exception *ex);
+
 /* Routes from x may have changed. */
 void exchange_changed(struct exchange *x);
 

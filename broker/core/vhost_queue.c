@@ -15,6 +15,12 @@ raise_locked(const struct queue *q, struct amqp_exception *ex)
                       subject);
 }
 
+bool
+queue_check_owner(const struct queue *q, uint64_t connection, struct amqp_exception *ex)
+{
+    return q->owner == 0 || q->owner == connection || raise_locked(q, ex);
+}
+
 struct queue *
 vhost_use_queue(struct vhost *v, struct bytes name, uint64_t connection, struct amqp_exception *ex)
 {
@@ -27,8 +33,7 @@ vhost_use_queue(struct vhost *v, struct bytes name, uint64_t connection, struct 
         vhost_raise_no_queue(v, name, ex);
         return NULL;
     }
-    if (q->owner != 0 && q->owner != connection) {
-        raise_locked(q, ex);
+    if (!queue_check_owner(q, connection, ex)) {
         queue_unref(q);
         return NULL;
     }
@@ -49,12 +54,12 @@ queue_equivalent(const struct queue *q, const struct queue_spec *spec, uint64_t 
 }
 
 static struct queue *
-queue_insert(struct vhost *v, const struct queue_spec *spec, uint64_t *ticket) REQUIRES(v->topology)
+queue_insert(struct vhost *v, const struct queue_spec *spec) REQUIRES(v->topology)
 {
     struct queue *q = queue_create(v, v->door, spec);
     map_insert(&v->queues, &q->by_name, bytes_hash(q->name));
     if (q->durable)
-        *ticket = definition_keep_queue(v, q);
+        q->ticket = definition_keep_queue(v, q);
     return q;
 }
 
@@ -83,11 +88,12 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
     } else {
         ok = queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex);
         if (ok) {
-            q = queue_insert(v, &parsed, ticket);
+            q = queue_insert(v, &parsed);
             *created = true;
         }
     }
     if (ok) {
+        *ticket = q->ticket; /* Also for those who find it there: it may not be committed yet. */
         queue_ref(q);
         *out = q;
     }

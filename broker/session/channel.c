@@ -40,8 +40,8 @@ delete_unused(struct queue *q)
     struct amqp_exception ex;
     size_t ready;
     uint64_t ticket;
-    const bool deleted = vhost_delete_queue(q->vhost, q, false, false, &ready, &ticket, &ex);
-    ASSERT(deleted);
+    /* Somebody may have come meanwhile: then it is in use, and stays. */
+    (void)vhost_delete_queue(q->vhost, q, true, false, &ready, &ticket, &ex);
 }
 
 static void
@@ -63,6 +63,7 @@ channel_remove_consumer(struct channel *ch, struct consumer *consumer)
     if (unused)
         delete_unused(consumer->queue);
     consumer_destroy(consumer);
+    channel_retry_consumers(ch); /* What it gave back of shared credit is for the others. */
 }
 
 void

@@ -134,11 +134,14 @@ connection_flush(struct connection *c)
         return;
     const uint64_t limit = c->worker->broker->config->limits.output_bytes_max;
     if (c->output.size > 0) {
+        const size_t before = c->output.size;
         c->sent = true;
         if (output_write(&c->output, c->source.fd) == OUTPUT_FAILED) {
             write_failed(c);
             return;
         }
+        if (c->pauses & PAUSE_OUTPUT)
+            c->received = c->received || c->output.size < before; /* It reads: it lives. */
     }
     if (c->output.size > limit)
         connection_pause(c, PAUSE_OUTPUT);
@@ -160,7 +163,9 @@ read_some(struct connection *c, size_t kept)
 {
     struct worker *w = c->worker;
     size_t space = 0;
-    uint8_t *body = c->body_left >= 16384 ? channel_body_space(c->body_channel, &space) : NULL;
+    uint8_t *body = c->body_left >= 16384 && c->body_channel != NULL
+                        ? channel_body_space(c->body_channel, &space)
+                        : NULL;
     if (body == NULL || kept > 0)
         return recv(c->source.fd, w->read_buffer + kept, w->read_buffer_size - kept, 0);
 
@@ -373,12 +378,10 @@ void
 connection_release(struct connection *c)
 {
     batch_flush(c->worker);
-    c->body_channel = NULL;
-    c->body_left = 0;
-    c->body_end_due = false;
+    c->body_channel = NULL; /* The rest of a body that is coming in is skipped. */
     c->borrower = NULL;
     struct map_node *node;
-    while ((node = map_next(&c->channels, NULL)) != NULL)
+    while ((node = map_any(&c->channels)) != NULL)
         channel_destroy(MAP_CONTAINER(node, struct channel, by_number));
     while (!list_is_empty(&c->exclusive_queues)) {
         struct queue *q = LIST_CONTAINER(c->exclusive_queues.next, struct queue, in_connection);

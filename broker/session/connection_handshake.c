@@ -234,8 +234,8 @@ fire_heartbeat(struct connection *c)
 {
     c->half_interval++;
     if (c->half_interval % 2 == 0) {
-        /* While we do not read, silence is ours. */
-        const bool alive = c->received || c->pauses != 0;
+        /* While we do not read, silence is ours; unless we wait for the peer to read. */
+        const bool alive = c->received || (c->pauses & ~(unsigned)PAUSE_OUTPUT) != 0;
         c->received = false;
         c->silent_intervals = alive ? 0 : (uint8_t)(c->silent_intervals + 1);
         if (c->silent_intervals >= 2) {

@@ -148,7 +148,8 @@ static size_t
 body_continue(struct connection *c, const uint8_t *data, size_t size)
 {
     const size_t take = size < c->body_left ? size : c->body_left;
-    channel_add_body(c->body_channel, data, take);
+    if (c->body_channel != NULL)
+        channel_add_body(c->body_channel, data, take);
     c->body_left -= (uint32_t)take;
     return take;
 }
@@ -161,6 +162,8 @@ body_frame_end(struct connection *c, uint8_t end, struct amqp_exception *ex, boo
     c->body_channel = NULL;
     c->body_end_due = false;
     *in_step = end == AMQP_FRAME_END;
+    if (ch == NULL)
+        return *in_step;
     if (!*in_step) {
         const struct amqp_frame_head head = { AMQP_FRAME_BODY, ch->number, 0 };
         return amqp_frame_raise_end(&head, BYTES_NONE, end, ex);
@@ -227,9 +230,11 @@ step_frame(struct connection *c, const uint8_t *data, size_t size, size_t *used)
     if (head.type == AMQP_FRAME_BODY && head.channel != 0 && c->state == CONNECTION_RUNNING &&
         head.size <= c->frame_max) {
         *used = AMQP_FRAME_HEAD_SIZE;
-        return body_frame_begin(c, &head, bytes_of(payload, arrived), &ex)
-                   ? STEP_DONE
-                   : step_failed(c, &ex, true);
+        if (body_frame_begin(c, &head, bytes_of(payload, arrived), &ex))
+            return STEP_DONE;
+        c->body_left = head.size; /* Nobody's: skipped, so that we stay in step. */
+        c->body_end_due = true;
+        return step_failed(c, &ex, true);
     }
     if (!complete && head.size <= c->frame_max && arrived < 16 && arrived < head.size + 1)
         return STEP_MORE; /* The text of an error shows up to 16 octets. */
@@ -263,6 +268,7 @@ is_listening(const struct connection *c)
 size_t
 connection_feed(struct connection *c, const uint8_t *data, size_t size)
 {
+    const uint64_t output_max = c->worker->broker->config->limits.output_bytes_max;
     size_t at = 0;
     enum step step = STEP_DONE;
     if (c->state == CONNECTION_AWAITING_HEADER)
@@ -272,6 +278,8 @@ connection_feed(struct connection *c, const uint8_t *data, size_t size)
         step = c->body_end_due ? step_body(c, data + at, size - at, &used)
                                : step_frame(c, data + at, size - at, &used);
         at += used;
+        if (c->output.size > output_max && c->state == CONNECTION_RUNNING)
+            connection_pause(c, PAUSE_OUTPUT); /* The flush lets it go on. */
     }
     if (c->borrower != NULL) {
         channel_own_names(c->borrower);

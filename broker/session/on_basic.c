@@ -93,7 +93,13 @@ reply_deliver(struct mail *mail)
     size_t count;
     struct message **messages =
         replies_take(&ch->connection->worker->broker->replies, consumer, &count);
+    const uint64_t limit = ch->connection->worker->broker->config->limits.output_bytes_max;
     for (size_t i = 0; i < count; i++) {
+        /* Replies are delivered at most once: for a requester that does not read, not at all. */
+        if (ch->connection->output.size > limit) {
+            message_unref(messages[i]);
+            continue;
+        }
         const union amqp_method method = { .basic_deliver = {
                                                .id = AMQP_ID_basic_deliver,
                                                .consumer_tag = ch->reply_tag,

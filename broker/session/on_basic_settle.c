@@ -21,12 +21,12 @@ raise_unknown_tag(uint64_t tag, struct amqp_exception *ex)
 
 /* In a transaction a settlement only marks the deliveries. */
 static void
-settle_in_tx(struct channel *ch, uint64_t from, uint64_t to, enum tx_fate fate)
+settle_in_tx(struct channel *ch, uint64_t up_to, enum tx_fate fate)
 {
     size_t place = 0;
     struct unacked_item *item;
-    while ((item = unacked_next(&ch->unacked, &place)) != NULL && item->tag <= to)
-        if (item->tag >= from && !item->in_tx)
+    while ((item = unacked_next(&ch->unacked, &place)) != NULL && item->tag <= up_to)
+        if (!item->in_tx)
             tx_add_settle(ch->tx, item, fate);
 }
 
@@ -52,7 +52,10 @@ settle(struct channel *ch, uint64_t tag, bool multiple, enum tx_fate fate,
         return raise_unknown_tag(tag, ex);
     const uint64_t up_to = all ? UINT64_MAX : tag;
     if (ch->mode == CHANNEL_TX) {
-        settle_in_tx(ch, multiple ? 0 : tag, up_to, fate);
+        if (multiple)
+            settle_in_tx(ch, up_to, fate);
+        else
+            tx_add_settle(ch->tx, item, fate);
         return true;
     }
     if (multiple) {

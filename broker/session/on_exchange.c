@@ -116,9 +116,10 @@ on_exchange_unbind(struct channel *ch, const struct amqp_exchange_unbind *m,
 {
     struct name_buffer buffers[2];
     struct bind_spec spec = { .key = m->routing_key, .arguments = m->arguments };
-    if (!bind_ends(m->destination, m->source, buffers, &spec, ex))
+    uint64_t ticket;
+    if (!bind_ends(m->destination, m->source, buffers, &spec, ex) ||
+        !vhost_unbind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
         return false;
-    const uint64_t ticket = vhost_unbind(ch->connection->vhost, &spec);
     channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_unbind_ok);
     return true;
 }

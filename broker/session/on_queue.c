@@ -133,9 +133,10 @@ on_queue_unbind(struct channel *ch, const struct amqp_queue_unbind *m, struct am
 {
     struct name_buffer buffers[2];
     struct bind_spec spec = { .arguments = m->arguments };
-    if (!bind_ends(ch, m->queue, m->exchange, m->routing_key, buffers, &spec, ex))
+    uint64_t ticket;
+    if (!bind_ends(ch, m->queue, m->exchange, m->routing_key, buffers, &spec, ex) ||
+        !vhost_unbind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
         return false;
-    const uint64_t ticket = vhost_unbind(ch->connection->vhost, &spec);
     channel_reply_empty(ch, false, ticket, AMQP_ID_queue_unbind_ok);
     return true;
 }

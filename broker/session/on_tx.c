@@ -62,15 +62,15 @@ on_tx_commit(struct channel *ch, const struct amqp_tx_commit *m, struct amqp_exc
     const bool routed = commit_publishes(ch, ex);
     const uint64_t published = batch_flush(ch->connection->worker);
     commit_settles(ch);
-    const uint64_t settled = batch_flush(ch->connection->worker);
+    const bool settled = batch_flush(ch->connection->worker) > 0;
     tx_clear(ch->tx);
-    if (settled > published)
-        door_hurry(ch->connection->worker->broker->door);
+    /* Settlements are synced at leisure unless somebody waits. */
+    const uint64_t ticket = settled ? door_hurry(ch->connection->worker->broker->door) : published;
     if (!routed)
         return false;
     if (ch->partial_commit)
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "partial tx completion");
-    channel_reply_empty(ch, false, settled > published ? settled : published, AMQP_ID_tx_commit_ok);
+    channel_reply_empty(ch, false, ticket, AMQP_ID_tx_commit_ok);
     return true;
 }
 

@@ -70,8 +70,16 @@ alarm_fire(struct timer *timer)
         timer_start(&w->loop, timer, w->loop.now_ms + ALARM_CHECK_MS);
         return;
     }
-    LIST_FOREACH (link, &w->blocked)
-        connection_unblock(LIST_CONTAINER(link, struct connection, in_blocked));
+    /* Those who go on may meet the alarm again: they are not looked at twice, and nobody follows.
+     */
+    struct list waiting;
+    list_init(&waiting);
+    list_move_all(&waiting, &w->blocked);
+    while (!list_is_empty(&waiting) && !atomic_load(&w->broker->memory_alarm))
+        connection_unblock(LIST_CONTAINER(waiting.next, struct connection, in_blocked));
+    list_move_all(&w->blocked, &waiting);
+    if (!list_is_empty(&w->blocked))
+        worker_watch_alarm(w);
 }
 
 void
