@@ -34,7 +34,7 @@ batch_single_delete(struct engine_local *e, const struct key *key)
     rocksdb_writebatch_singledelete(e->batch, (const char *)key->octets, key->size);
 }
 
-bool
+enum row_found
 engine_get(struct engine_local *e, const struct key *key, rocksdb_pinnableslice_t **slice,
            struct bytes *out)
 {
@@ -44,13 +44,13 @@ engine_get(struct engine_local *e, const struct key *key, rocksdb_pinnableslice_
     if (error != NULL) {
         log_error("store.read", "msg=\"%s\"", error);
         rocksdb_free(error);
-        return false;
+        return ROW_UNREADABLE;
     }
     if (*slice == NULL)
-        return false;
+        return ROW_MISSING;
     const char *data = rocksdb_pinnableslice_value(*slice, &size);
     *out = bytes_of(data, size);
-    return true;
+    return ROW_THERE;
 }
 
 static void
@@ -84,8 +84,7 @@ engine_apply(struct engine_local *e, const struct stored_effect *effect,
         if (!payload_is_sound(effect->payload, &count) || count == 0 || count != effect->count)
             return false;
         const struct segment_shape shape = payload_shape(effect->payload);
-        log_index_add(&e->index, effect->log, effect->sequence, &shape, round, 0);
-        return true;
+        return log_index_add(&e->index, effect->log, effect->sequence, &shape, round, 0) != NULL;
     case EFFECT_SETTLE:
         return apply_settle(e, effect, round->number);
     case EFFECT_LOG_END:
@@ -148,6 +147,7 @@ static void
 engine_local_submit(struct engine *engine, const struct round *round)
 {
     struct engine_local *e = (struct engine_local *)engine;
+    rocksdb_set_perf_level(PERF_LEVEL_DISABLE); /* Of this thread. */
     if (!e->failed) {
         rocksdb_writebatch_clear(e->batch);
         e->row.size = 0;
@@ -222,31 +222,61 @@ make_options(void)
     return o;
 }
 
+static bool
+is_empty(struct engine_local *e)
+{
+    rocksdb_iterator_t *i = rocksdb_create_iterator(e->db, e->reading);
+    char *error = NULL;
+    rocksdb_iter_seek_to_first(i);
+    rocksdb_iter_get_error(i, &error);
+    const bool empty = error == NULL && !rocksdb_iter_valid(i);
+    rocksdb_free(error);
+    rocksdb_iter_destroy(i);
+    return empty;
+}
+
+/* The epoch of the run before; 0 in a new store. A store without one is not taken for new unless it
+ * is empty: numbers would be used again. */
+static bool
+read_epoch(struct engine_local *e, const struct key *key, uint64_t *epoch, char *problem,
+           size_t problem_size)
+{
+    rocksdb_pinnableslice_t *slice = NULL;
+    struct bytes row;
+    uint32_t version = 0;
+    const enum row_found found = engine_get(e, key, &slice, &row);
+    *epoch = 0;
+    if (found == ROW_MISSING && is_empty(e))
+        return true;
+    const bool sound = found == ROW_THERE && format_row_decode(row, &version, epoch);
+    if (found == ROW_THERE)
+        rocksdb_pinnableslice_destroy(slice);
+    if (sound && version == STORE_FORMAT)
+        return true;
+    if (sound)
+        snprintf(problem, problem_size,
+                 "the store has format %u, this program reads %u; use the program that wrote it",
+                 version, STORE_FORMAT);
+    else
+        snprintf(problem, problem_size,
+                 "the store is damaged at row F, or is not a store of this program: restore a "
+                 "backup, or move the data directory away");
+    return false;
+}
+
 /* Every start takes a new epoch, on disk before anything else: numbers are never used again. */
 static bool
 take_epoch(struct engine_local *e, char *problem, size_t problem_size)
 {
     const struct key key = { .octets = { 'F' }, .size = 1 };
-    rocksdb_pinnableslice_t *slice = NULL;
-    struct bytes row;
-    uint64_t epoch = 0;
-    if (engine_get(e, &key, &slice, &row)) {
-        const uint32_t version = row.size == 12 ? load_be32(row.data) : 0;
-        epoch = row.size == 12 ? load_be64(row.data + 4) : 0;
-        rocksdb_pinnableslice_destroy(slice);
-        if (version != STORE_FORMAT) {
-            snprintf(
-                problem, problem_size,
-                "the store has format %u, this program reads %u; use the program that wrote it",
-                version, STORE_FORMAT);
-            return false;
-        }
-    }
-    uint8_t octets[12];
-    store_be32(octets, STORE_FORMAT);
-    store_be64(octets + 4, ++epoch);
+    uint64_t epoch;
+    if (!read_epoch(e, &key, &epoch, problem, problem_size))
+        return false;
+    struct buf row = { 0 };
+    format_row_encode(++epoch, &row);
     rocksdb_writebatch_clear(e->batch);
-    batch_put(e, &key, bytes_of(octets, sizeof(octets)));
+    batch_put(e, &key, buf_bytes(&row));
+    buf_fini(&row);
     if (!write_batch(e, true)) {
         snprintf(problem, problem_size, "the store cannot be written; see the log line before");
         return false;
@@ -254,6 +284,19 @@ take_epoch(struct engine_local *e, char *problem, size_t problem_size)
     e->engine.first_round = epoch << EPOCH_SHIFT | 1;
     e->engine.first_log = epoch << EPOCH_SHIFT | 1;
     return true;
+}
+
+/* What RocksDB says of a lock means nothing to people. */
+static void
+explain_open_error(const char *directory, const char *error, char *problem, size_t problem_size)
+{
+    if (strstr(error, "While lock file") != NULL || strstr(error, "lock hold by") != NULL)
+        snprintf(problem, problem_size,
+                 "the store in %s cannot be locked: another process uses it; stop that one, or "
+                 "give this one a directory of its own (%s)",
+                 directory, error);
+    else
+        snprintf(problem, problem_size, "the store in %s cannot be opened: %s", directory, error);
 }
 
 struct engine *
@@ -273,12 +316,11 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
     log_index_init(&e->index);
     e->db = rocksdb_open(e->options, directory, &error);
     if (e->db == NULL) {
-        snprintf(problem, problem_size, "the store in %s cannot be opened: %s", directory, error);
+        explain_open_error(directory, error, problem, problem_size);
         rocksdb_free(error);
         engine_local_destroy(&e->engine);
         return NULL;
     }
-    rocksdb_set_perf_level(PERF_LEVEL_DISABLE);
     if (take_epoch(e, problem, problem_size))
         return &e->engine;
     engine_local_destroy(&e->engine);

@@ -41,10 +41,15 @@ bool engine_apply(struct engine_local *e, const struct stored_effect *effect,
 /* Adds to the batch what shortens the journal. False if something could not be read. */
 bool engine_shorten(struct engine_local *e, uint64_t round_number);
 
-/* Reads a row; false if it is missing or reading fails. Release with rocksdb_pinnableslice_destroy.
- */
-bool engine_get(struct engine_local *e, const struct key *key, rocksdb_pinnableslice_t **slice,
-                struct bytes *out);
+enum row_found {
+    ROW_THERE,
+    ROW_MISSING,
+    ROW_UNREADABLE, /* It has been logged why. */
+};
+
+/* Reads a row. If it is there, release it with rocksdb_pinnableslice_destroy. */
+enum row_found engine_get(struct engine_local *e, const struct key *key,
+                          rocksdb_pinnableslice_t **slice, struct bytes *out);
 
 void batch_put(struct engine_local *e, const struct key *key, struct bytes value);
 void batch_delete(struct engine_local *e, const struct key *key);

@@ -3,7 +3,6 @@
 #include "persistence/engine_local.h"
 
 #include "broker/base/endian.h"
-#include "broker/base/panic.h"
 
 #include <stdio.h>
 
@@ -89,6 +88,8 @@ load_round(struct engine_local *e, struct bytes key, struct bytes row)
     if (!list_is_empty(&e->index.journal) && previous != e->previous)
         return false;
     e->previous = load_be64(key.data + 1);
+    if (e->previous >= e->engine.first_round)
+        return false;
     struct journal_round *round = log_index_add_round(&e->index, e->previous, row.size);
     struct stored_effect effect;
     for (; count > 0; count--)
@@ -140,7 +141,7 @@ give_chunk(struct engine_local *e, const struct segment *s, const struct recover
     uint32_t count;
     uint64_t previous;
     const struct key key = key_of_chunk('C', s);
-    if (!engine_get(e, &key, &slice, &row))
+    if (engine_get(e, &key, &slice, &row) != ROW_THERE)
         return false;
     uint32_t records;
     const bool sound = row_open(row, &count, &previous, &payload) && count == s->count &&
@@ -169,7 +170,7 @@ give_chunks(struct engine_local *e, const struct recovery *r, char *problem, siz
     return true;
 }
 
-static void
+static bool
 give_round(const struct journal_round *round, struct bytes row, const struct recovery *r)
 {
     uint32_t count;
@@ -177,8 +178,8 @@ give_round(const struct journal_round *round, struct bytes row, const struct rec
     struct bytes content;
     struct stored_effect effect;
     struct list *link = round->segments.next;
-    const bool sound = row_open(row, &count, &previous, &content);
-    ASSERT(sound);
+    if (!row_open(row, &count, &previous, &content))
+        return false;
     while (link != &round->segments && row_next_effect(&content, &effect)) {
         const struct segment *s = LIST_CONTAINER(link, struct segment, in_round);
         if (effect.kind != EFFECT_RECORDS || effect.log != s->log->id || effect.sequence != s->base)
@@ -186,6 +187,7 @@ give_round(const struct journal_round *round, struct bytes row, const struct rec
         give_segment(s, effect.payload, r);
         link = link->next;
     }
+    return link == &round->segments;
 }
 
 /* Chunks hold what is older than all of the journal, so each log comes in order. */
@@ -195,14 +197,15 @@ give_journal(struct engine_local *e, const struct recovery *r, char *problem, si
     struct bytes key;
     struct bytes row;
     struct scan s = scan_start(e, 'J');
+    bool ok = true;
     struct list *link = e->index.journal.next;
-    for (; scan_get(&s, &key, &row) && link != &e->index.journal; link = link->next) {
+    for (; ok && scan_get(&s, &key, &row) && link != &e->index.journal; link = link->next) {
         const struct journal_round *round = LIST_CONTAINER(link, struct journal_round, in_journal);
-        if (round->alive > 0)
-            give_round(round, row, r);
+        ok = round->alive == 0 || give_round(round, row, r) ||
+             damaged('J', key, problem, problem_size);
         rocksdb_iter_next(s.iterator);
     }
-    return scan_finish(&s, problem, problem_size);
+    return scan_finish(&s, problem, problem_size) && ok;
 }
 
 bool

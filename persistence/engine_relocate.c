@@ -6,6 +6,7 @@
 #include "broker/base/endian.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/base/panic.h"
 
 #define CHUNK_BYTES_MAX (64u * 1024u)
 /* Journal that is relocated at a time: the more, the longer the chunks of many logs. */
@@ -114,6 +115,7 @@ builder_emit(struct engine_local *e, struct builders *b, struct builder *builder
     const struct segment_shape shape = payload_shape(payload);
     struct segment *s =
         log_index_add(&e->index, builder->log, builder->base, &shape, NULL, b->generation);
+    ASSERT(s != NULL); /* The place of what has just been detached. */
     struct buf row = { 0 };
     const struct key chunk = key_of_chunk('C', s);
     const struct key key = key_of_chunk('K', s);
@@ -182,7 +184,7 @@ relocate_round(struct engine_local *e, struct builders *b, struct journal_round 
     uint32_t count;
     uint64_t previous;
     const struct key key = key_of_round(round->number);
-    if (!engine_get(e, &key, &slice, &row))
+    if (engine_get(e, &key, &slice, &row) != ROW_THERE)
         return false;
     const bool sound = row_open(row, &count, &previous, &content);
     struct stored_effect effect;

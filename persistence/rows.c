@@ -5,7 +5,8 @@
 
 #include <xxhash.h>
 
-#define CHUNK_ROW_HEAD_SIZE 9u
+#define FORMAT_ROW_SIZE 20u
+#define CHUNK_ROW_HEAD_SIZE 17u
 
 struct key
 key_of_round(uint64_t number)
@@ -23,6 +24,31 @@ key_of_chunk(char kind, const struct segment *s)
     store_be64(k.octets + 9, s->base);
     store_be64(k.octets + 17, s->generation);
     return k;
+}
+
+void
+format_row_encode(uint64_t epoch, struct buf *out)
+{
+    uint8_t *at = buf_reserve(out, FORMAT_ROW_SIZE);
+    store_be32(at, STORE_FORMAT);
+    store_be64(at + 4, epoch);
+    store_be64(at + 12, XXH3_64bits(at, 12));
+    out->size += FORMAT_ROW_SIZE;
+}
+
+bool
+format_row_decode(struct bytes row, uint32_t *version, uint64_t *epoch)
+{
+    if (row.size < 4)
+        return false;
+    *version = load_be32(row.data);
+    *epoch = 0;
+    if (*version != STORE_FORMAT)
+        return true;
+    if (row.size != FORMAT_ROW_SIZE || load_be64(row.data + 12) != XXH3_64bits(row.data, 12))
+        return false;
+    *epoch = load_be64(row.data + 4);
+    return true;
 }
 
 void
@@ -92,39 +118,68 @@ chunk_row_encode(const struct segment *s, struct buf *out)
 {
     const size_t words = segment_bitmap_words(s);
     uint8_t *at = buf_reserve(out, CHUNK_ROW_HEAD_SIZE + s->count * 4u + words * 8);
-    const uint8_t *start = at;
-    store_be32(at, s->count);
-    store_be32(at + 4, s->span);
-    at[8] = s->offsets != NULL;
+    uint8_t *start = at;
+    store_be32(at + 8, s->count);
+    store_be32(at + 12, s->span);
+    at[16] = s->offsets != NULL;
     at += CHUNK_ROW_HEAD_SIZE;
     for (uint32_t i = 0; s->offsets != NULL && i < s->count; i++, at += 4)
         store_be32(at, s->offsets[i]);
     for (size_t i = 0; i < words; i++, at += 8)
         store_be64(at, s->settled[i]);
+    store_be64(start, XXH3_64bits(start + 8, (size_t)(at - start) - 8));
     out->size += (size_t)(at - start);
+}
+
+/* Reads the offsets of a sparse chunk; false if they do not ascend to the end of the span. */
+static bool
+offsets_decode(const uint8_t *at, struct segment_shape *shape)
+{
+    uint64_t least = 0;
+    shape->offsets = mem_alloc(shape->count * sizeof(*shape->offsets));
+    for (uint32_t i = 0; i < shape->count; i++, at += 4) {
+        shape->offsets[i] = load_be32(at);
+        if (shape->offsets[i] < least)
+            break;
+        least = (uint64_t)shape->offsets[i] + 1;
+        if (i + 1 == shape->count && least == shape->span)
+            return true;
+    }
+    mem_free(shape->offsets);
+    return false;
+}
+
+/* False if bits are set that stand for no record, or for all. */
+static bool
+settled_decode(const uint8_t *at, struct segment *s)
+{
+    const size_t words = segment_bitmap_words(s);
+    for (size_t i = 0; i < words; i++, at += 8) {
+        s->settled[i] = load_be64(at);
+        s->alive -= (uint32_t)__builtin_popcountll(s->settled[i]);
+    }
+    return s->alive > 0 && (s->count % 64 == 0 || s->settled[words - 1] >> (s->count % 64) == 0);
 }
 
 struct segment *
 chunk_row_decode(struct log_index *x, uint64_t log, uint64_t base, uint64_t generation,
                  struct bytes row)
 {
-    if (row.size < CHUNK_ROW_HEAD_SIZE)
+    if (row.size < CHUNK_ROW_HEAD_SIZE ||
+        load_be64(row.data) != XXH3_64bits(row.data + 8, row.size - 8))
         return NULL;
-    struct segment_shape shape = { load_be32(row.data), load_be32(row.data + 4), NULL };
-    const bool sparse = row.data[8] != 0;
+    struct segment_shape shape = { load_be32(row.data + 8), load_be32(row.data + 12), NULL };
+    const bool sparse = shape.span > shape.count;
     const size_t words = ((size_t)shape.count + 63) / 64;
-    if (shape.count == 0 || shape.span < shape.count ||
+    if (shape.count == 0 || shape.span < shape.count || row.data[16] != sparse ||
         row.size != CHUNK_ROW_HEAD_SIZE + (sparse ? shape.count * (size_t)4 : 0) + words * 8)
         return NULL;
     const uint8_t *at = row.data + CHUNK_ROW_HEAD_SIZE;
-    if (sparse)
-        shape.offsets = mem_alloc(shape.count * sizeof(*shape.offsets));
-    for (uint32_t i = 0; sparse && i < shape.count; i++, at += 4)
-        shape.offsets[i] = load_be32(at);
+    if (sparse && !offsets_decode(at, &shape))
+        return NULL;
     struct segment *s = log_index_add(x, log, base, &shape, NULL, generation);
-    for (size_t i = 0; i < words; i++, at += 8) {
-        s->settled[i] = load_be64(at);
-        s->alive -= (uint32_t)__builtin_popcountll(s->settled[i]);
-    }
-    return s;
+    if (s == NULL || settled_decode(row.data + row.size - words * 8, s))
+        return s;
+    segment_forget(s);
+    return NULL;
 }

@@ -6,7 +6,7 @@
  * Changing any of this means a new STORE_FORMAT and a way to read the old one.
  *
  *     key                                row
- *     'F'                                format: version(4), epoch(8)
+ *     'F'                                format: version(4), epoch(8), XXH3 of these(8)
  *     'D' name...                        a definition, the broker's own octets
  *     'J' round(8)                       journal round
  *     'K' log(8) base(8) generation(8)   what a chunk holds and which of it is settled
@@ -21,8 +21,8 @@
  *         16    8  round: the round before it in the journal, or 0; chunk: 0
  *
  * followed in a round by its effects (kind(1) log(8) sequence(8) count(4) size(4) payload) and in a
- * chunk by its records. A 'K' row is count(4) span(4) sparse(1), if sparse the offset(4) of each
- * record, and one bit a record in 64-bit words: settled.
+ * chunk by its records. A 'K' row is XXH3 of what follows(8) count(4) span(4) sparse(1), if sparse
+ * the offset(4) of each record, and one bit a record in 64-bit words: settled.
  *
  * Rounds and chunks are written once and SingleDeleted; 'D', 'F' and 'K' rows are overwritten and
  * take Delete. Round numbers and log ids carry the epoch, which grows with every start, in their
@@ -48,6 +48,11 @@ struct key {
 struct key key_of_round(uint64_t number);
 struct key key_of_chunk(char kind, const struct segment *s);
 
+void format_row_encode(uint64_t epoch, struct buf *out);
+
+/* False if the row is damaged. Of a row of another version only the version is known. */
+bool format_row_decode(struct bytes row, uint32_t *version, uint64_t *epoch);
+
 /* Starts a row with an empty head; row_finish fills it in. */
 void row_start(struct buf *row);
 void row_finish(struct buf *row, uint32_t count, uint64_t previous);
@@ -72,7 +77,8 @@ bool row_next_effect(struct bytes *content, struct stored_effect *out);
 /* The row that tells what is in a chunk and what of it is settled. */
 void chunk_row_encode(const struct segment *s, struct buf *out);
 
-/* Adds the chunk that the row tells of to the index; NULL if the row is damaged. */
+/* Adds the chunk that the row tells of to the index; NULL if the row is damaged or does not fit to
+ * the log's other chunks. */
 struct segment *chunk_row_decode(struct log_index *x, uint64_t log, uint64_t base,
                                  uint64_t generation, struct bytes row);
 

@@ -101,6 +101,12 @@ class Peer:
     def start(self):
         raise NotImplementedError
 
+    def check(self):
+        """Complains if the process has ended by itself."""
+        if self.process.poll() is not None:
+            raise Unusable(f'{self.name} ended with status {self.process.returncode}:\n'
+                           f'{self.log()[-2000:]}')
+
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
@@ -119,8 +125,7 @@ class Rail(Peer):
     def __init__(self, railmq):
         super().__init__()
         self.railmq = railmq
-        version = subprocess.run([railmq, 'help'], stdout=subprocess.PIPE, text=True, check=False)
-        self.version = version.stdout
+        self.version = None
 
     def start(self):
         # The system chooses the port, and the broker logs it.

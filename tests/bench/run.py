@@ -11,28 +11,44 @@ import pathlib
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from processes import RabbitMQ, Rail, Relay, Unusable
+from report import NOISE, Report
+from scenarios import (KEYS, LOADS, MEMORY, PERSISTENT, machine_busy, machine_facts, run_load,
+                       run_memory, run_raw)
 
-# pylint: disable=wrong-import-position
-from processes import RabbitMQ, Rail, Relay, Unusable  # noqa: E402
-from report import NOISE, Report  # noqa: E402
-from scenarios import KEYS, LOADS, MEMORY, machine_facts, run_load, run_memory  # noqa: E402
+RAW_SECONDS = 1
+LOOK_SECONDS = 0.2
 
-LATENCY_ROUNDS = 5
+
+class Patience:
+    """Time that may be spent on waiting for other programs, all runs together."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def wait(self):
+        """Until the machine is quiet. Brokers are idle now, so whatever runs is somebody else's."""
+        begin = time.monotonic()
+        while self.seconds > time.monotonic() - begin and machine_busy(LOOK_SECONDS) > NOISE:
+            pass
+        self.spend(begin)
+
+    def spend(self, begin):
+        self.seconds -= time.monotonic() - begin
 
 
 class Plan:
     """How long and how often; RabbitMQ gets less time, as it reaches its pace at once and has a
     backlog to drain."""
 
-    def __init__(self, quick, rounds):
+    def __init__(self, quick, rounds, patience):
+        self.patience = Patience(patience)
         self.rounds = rounds or (1 if quick else 3)
-        self.latency_rounds = 1 if quick else max(rounds or 0, LATENCY_ROUNDS)
+        self.latency_rounds = rounds or (1 if quick else 5)
         self.seconds = {'rail': 1 if quick else 3, 'relay': 1 if quick else 3,
                         'rabbitmq': 1 if quick else 2}
         self.latency_seconds = 2 if quick else 3
         self.memory = {'rail': (1000, 2000) if quick else (5000, 10000), 'rabbitmq': (500, 1000)}
-        # Without a queue's worth of patience only what is most asked for.
         self.rabbitmq = {'a', 'd2', 'f'} if quick else set(KEYS)
 
     def seconds_of(self, load, peer):
@@ -46,24 +62,29 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(options, load, peer, seconds):
-    """A sample; a run that other programs disturbed is repeated as often as `--retries` allows,
-    and the least disturbed one counts."""
-    best = None
-    for _ in range(options.retries + 1):
-        sample = run_load(options.railmq, peer, load, seconds)
-        if best is None or sample['others'] < best['others']:
-            best = sample
-        if best['others'] <= NOISE:
-            break
+def measure(railmq, patience, load, peer, seconds):
+    """A sample; a run that other programs disturbed is repeated while there is patience, and the
+    least disturbed one counts."""
+    patience.wait()
+    best = run_load(railmq, peer, load, seconds)
+    while best['others'] > NOISE and patience.seconds > 0:
+        patience.wait()
+        begin = time.monotonic()
+        sample = run_load(railmq, peer, load, seconds)
+        best = min(best, sample, key=lambda one: one['others'])
+        patience.spend(begin)
     return best
 
 
-def run_rounds(options, plan, load, peers):
+def run_rounds(options, plan, load, peers, raw):
     samples = {peer.key: [] for peer in peers}
     for number in range(plan.rounds_of(load)):
+        if load.options[:len(PERSISTENT)] == PERSISTENT:
+            raw.append(run_raw(RAW_SECONDS))
+            say(f'({load.key}) round {number + 1} plain file {raw[-1]:,.0f} records/s')
         for peer in peers:
-            sample = measure(options, load, peer, plan.seconds_of(load, peer))
+            sample = measure(options.railmq, plan.patience, load, peer,
+                             plan.seconds_of(load, peer))
             samples[peer.key].append(sample)
             tail = f'p99 {sample["p99"]:.0f} us' if load.latency else f'{sample["rate"]:,.0f} msg/s'
             say(f'({load.key}) round {number + 1} {peer.name:<9} {tail}, '
@@ -72,11 +93,12 @@ def run_rounds(options, plan, load, peers):
 
 
 def run_loads(options, plan, rabbit_script, keys):
-    """Results and versions. All brokers run all the time, and all but one are idle."""
-    results, versions = {}, {}
+    """Results, versions, and what a plain file took. All brokers run all the time, and all but one
+    are idle."""
+    results, versions, raw = {}, {}, []
     loads = [load for load in LOADS if load.key in keys]
     if not loads:
-        return results, versions
+        return results, versions, raw
     with contextlib.ExitStack() as stack:
         peers = [stack.enter_context(Rail(options.railmq)),
                  stack.enter_context(Relay(options.relay, os.cpu_count()))]
@@ -86,8 +108,8 @@ def run_loads(options, plan, rabbit_script, keys):
         for load in loads:
             chosen = [peer for peer in peers
                       if peer.key != 'rabbitmq' or load.key in plan.rabbitmq]
-            results[load.key] = run_rounds(options, plan, load, chosen)
-    return results, versions
+            results[load.key] = run_rounds(options, plan, load, chosen, raw)
+    return results, versions, raw
 
 
 def run_memories(options, plan, rabbit_script):
@@ -107,10 +129,10 @@ def parse_arguments():
         f'; {MEMORY}: memory.')
     parser.add_argument('--railmq', required=True, help='the program to measure')
     parser.add_argument('--relay', help='bench_relay (default: from the same build)')
-    parser.add_argument('--rounds', type=int, help='of each scenario (3; latency at least 5)')
-    parser.add_argument('--retries', type=int, default=1,
-                        help='how often a run is repeated during which other programs took more '
-                        f'than {NOISE:.0%} of the machine (1)')
+    parser.add_argument('--rounds', type=int, help='of each scenario (3; latency 5)')
+    parser.add_argument('--patience', type=float, default=30, metavar='SECONDS',
+                        help='how long to wait, all in all, for other programs that use more than '
+                        f'{NOISE:.0%}% of the machine, and to repeat the runs they disturbed (30)')
     parser.add_argument('--only', metavar='SCENARIO', action='append', choices=KEYS,
                         help='only this one; may be given several times')
     parser.add_argument('--quick', action='store_true',
@@ -128,40 +150,40 @@ def parse_arguments():
 
 def print_report(report, facts, seconds):
     print(f'{facts["model"]}, {facts["processors"]} processors shared by broker and load '
-          f'generator, Linux {facts["kernel"]}; Rail {report.versions.get("rail") or ""}; '
-          f'{seconds:.0f} s\n')
+          f'generator, Linux {facts["kernel"]}, data directories on {facts["file_system"]}; '
+          f'Rail {report.versions.get("rail") or ""}; {seconds:.0f} s\n')
     for part in (report.throughput(), report.latency(), report.memory(), report.goals_table()):
         if part:
             print(part + '\n')
-    if any(load.key == 'd2' for load in report.loads):
-        print('* not on disk in this version of Rail: durable messages are kept in memory only. '
-              'RabbitMQ writes them to disk.')
     for line in report.complaints():
         print(f'note: {line}')
 
 
 def main():
     options = parse_arguments()
-    plan = Plan(options.quick, options.rounds)
+    plan = Plan(options.quick, options.rounds, options.patience)
     keys = set(options.only or KEYS)
     facts = machine_facts()
     if facts['load'] > 0.5 * facts['processors']:
         say(f'note: load average is {facts["load"]:.1f}: other programs will disturb this')
+    if facts['file_system'] == 'tmpfs':
+        say('note: temporary files are in memory here (tmpfs), so figures of persistent messages '
+            'mean nothing; set TMPDIR to a directory on a disk')
     rabbit_script = None if options.no_rabbitmq else RabbitMQ.find()
     begin = time.monotonic()
     try:
-        results, versions = run_loads(options, plan, rabbit_script, keys)
+        results, versions, raw = run_loads(options, plan, rabbit_script, keys)
         if MEMORY in keys:
             results[MEMORY] = run_memories(options, plan, rabbit_script)
     except Unusable as error:
         say(f'bench: {error}')
         return 1
-    report = Report(LOADS, MEMORY, versions, results)
+    report = Report(LOADS, MEMORY, versions, results, raw)
     print_report(report, facts, time.monotonic() - begin)
     if options.json:
         goals = [{'goal': what, 'met': met, 'measured': value}
                  for what, met, value in report.goals()]
-        text = json.dumps({'machine': facts, 'versions': versions, 'results': results,
+        text = json.dumps({'machine': facts, 'versions': versions, 'results': results, 'raw': raw,
                            'goals': goals}, indent=1)
         pathlib.Path(options.json).write_text(text + '\n', encoding='utf-8')
     return 0

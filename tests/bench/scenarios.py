@@ -7,15 +7,17 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 import time
 
-import amqp
-from processes import Unusable, cpu_seconds, memory
+from processes import TICKS, Unusable, amqp, cpu_seconds, memory
 
 # More than its seconds may be needed to connect, and to drain what the broker still has.
 PERF_GRACE_SECONDS = 90
-SETTLE_SECONDS = 0.5
+SETTLE_SECONDS, SETTLE_LOOKS = 0.5, 10
 DECLARES_AT_ONCE = 500
+# What a persistent message of 100 B at least takes on disk, and how many a window lets wait.
+RAW_RECORD_SIZE, RAW_RECORDS = 150, 1000
 CLOSE_WAIT_SECONDS = 20
 
 
@@ -29,16 +31,18 @@ class Load:
     latency: bool = False
 
 
+PERSISTENT = ('-c', '1000', '-f', 'persistent')
+HUNDRED_QUEUES = ('-qp', 'bench-%d', '-qpt', '100')
 LOADS = (
     Load('a', '1 producer, 1 consumer, 100 B, transient', ()),
     Load('b', '8 producers, 8 consumers, one queue, 100 B', ('-x', '8', '-y', '8')),
     Load('c1', '1 x 1, 1 KiB', ('-s', '1024')),
     Load('c64', '1 x 1, 64 KiB', ('-s', '65536')),
     Load('d1', '1 x 1, 100 B, confirms, window 1000, transient', ('-c', '1000')),
-    Load('d2', '1 x 1, 100 B, confirms, window 1000, persistent*',
-         ('-c', '1000', '-f', 'persistent')),
-    Load('e', '1 x 1 over 100 queues, 100 B', ('-qp', 'bench-%d', '-qpt', '100')),
-    Load('h', 'fan-out, 1 producer to 10 queues, 10 consumers, 100 B (deliveries)',
+    Load('d2', 'the same, persistent', PERSISTENT),
+    Load('d3', 'the same, persistent, over 100 queues', (*PERSISTENT, *HUNDRED_QUEUES)),
+    Load('e', '1 x 1 over 100 queues, 100 B, transient', HUNDRED_QUEUES),
+    Load('h', 'fan-out: 1 producer, 10 queues and consumers, 100 B; deliveries',
          ('-e', 'bench-fanout', '-t', 'fanout', '-k', 'all', '-y', '10',
           '-qp', 'bench-fanout-%d', '-qpt', '10')),
     Load('f', '1 x 1, 100 B, 20,000 msg/s', ('-r', '20000'), latency=True),
@@ -52,21 +56,26 @@ class Machine:
 
     def __init__(self):
         with open('/proc/stat', encoding='ascii') as stat:
+                # user, nice, system, idle, iowait, irq, softirq, steal
             fields = [int(field) for field in stat.readline().split()[1:9]]
-        user, nice, system, idle, iowait, irq, softirq, steal = fields
         self.all = sum(fields)
-        self.busy = self.all - idle - iowait
-        # Interrupts are nobody's; steal is what the hypervisor gave to other machines.
-        self.processes = user + nice + system
-        self.steal = steal
-        self.interrupts = irq + softirq
+        self.busy = self.all - fields[3] - fields[4]
 
     def since(self, before, ours_seconds):
-        """Shares of all processors: busy, and what neither broker nor perf has used."""
+        """Shares of all processors: busy, and what neither broker nor perf has used. The kernel
+        samples the machine's time and measures that of processes, so work in short pieces may show
+        in the latter only."""
         ticks = max(1, self.all - before.all)
-        ours = ours_seconds * os.sysconf('SC_CLK_TCK')
-        others = max(0.0, self.processes - before.processes - ours) + self.steal - before.steal
-        return {'busy': (self.busy - before.busy) / ticks, 'others': others / ticks}
+        ours = ours_seconds * TICKS
+        busy = max(ours, self.busy - before.busy)
+        return {'busy': busy / ticks, 'others': (busy - ours) / ticks}
+
+
+def machine_busy(seconds):
+    """The share of all processors that was used during the next so many seconds."""
+    before = Machine()
+    time.sleep(seconds)
+    return Machine().since(before, 0)['busy']
 
 
 def perf_command(railmq, peer, options, seconds):
@@ -80,6 +89,7 @@ def run_load(railmq, peer, load, seconds):
     before, cpu_before = Machine(), cpu_seconds(peer.pid)
     done = subprocess.run(command, capture_output=True, text=True, check=False,
                           timeout=seconds + PERF_GRACE_SECONDS)
+    peer.check()
     cpu = cpu_seconds(peer.pid) - cpu_before
     after = Machine()
     try:
@@ -108,14 +118,27 @@ def run_load(railmq, peer, load, seconds):
     }
 
 
+def run_raw(seconds):
+    """Records a second that a plain file takes, synced after each thousand: the limit of the disk
+    for confirms with that window."""
+    round_octets = os.urandom(RAW_RECORD_SIZE * RAW_RECORDS)
+    with tempfile.TemporaryFile(prefix='rail-bench-', buffering=0) as file:
+        rounds, begin = 0, time.monotonic()
+        while time.monotonic() < begin + seconds:
+            file.write(round_octets)
+            os.fdatasync(file.fileno())
+            rounds += 1
+        return rounds * RAW_RECORDS / (time.monotonic() - begin)
+
+
 def settled_memory(pid):
-    """Memory once it has stopped to move."""
+    """Memory once it has all but stopped to move."""
     last = memory(pid)
-    for _ in range(20):
+    for _ in range(SETTLE_LOOKS):
         time.sleep(SETTLE_SECONDS)
         now = memory(pid)
-        if now == last:
-            break
+        if abs(now['rss'] - last['rss']) < last['rss'] / 200:
+            return now
         last = now
     return last
 
@@ -174,6 +197,16 @@ def run_memory(railmq, fresh, connections, queues):
     }
 
 
+def file_system(path):
+    """The type of the file system that a directory is on."""
+    best, kind = '', 'unknown'
+    for line in pathlib.Path('/proc/mounts').read_text(encoding='utf-8').splitlines():
+        place, name = line.split()[1:3]
+        if os.path.commonpath((place, path)) == place and len(place) >= len(best):
+            best, kind = place, name
+    return kind
+
+
 def machine_facts():
     facts = {'processors': os.cpu_count(), 'kernel': os.uname().release, 'model': 'unknown'}
     for line in pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines():
@@ -183,4 +216,5 @@ def machine_facts():
         if line.startswith('MemTotal'):
             facts['memory'] = int(line.split()[1]) * 1024
     facts['load'] = os.getloadavg()[0]
+    facts['file_system'] = file_system(os.path.realpath(tempfile.gettempdir()))
     return facts

@@ -9,16 +9,23 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define YOUNG 64u            /* Rounds that are never relocated: they are still being settled. */
+#define YOUNG 64u /* Rounds that are never relocated: they are still being settled. */
+#define STEP_MIN (1u << 20)
+#define STEP_MAX (16u << 20)
 #define PERF_LEVEL_DISABLE 1 /* rocksdb_disable */
 
 void
-check(char *error)
+fail(const char *why)
 {
-    if (error == NULL)
-        return;
-    fprintf(stderr, "bench_store_relocation: %s\n", error);
+    fprintf(stderr, "bench_store_relocation: %s\n", why);
     exit(EXIT_FAILURE);
+}
+
+void
+check(const char *error)
+{
+    if (error != NULL)
+        fail(error);
 }
 
 struct key
@@ -61,8 +68,7 @@ write_batch(struct store *s, rocksdb_writebatch_t *batch, const rocksdb_writeopt
     char *error = NULL;
     size_t size;
     rocksdb_writebatch_data(batch, &size);
-    if (how != s->unlogged)
-        __atomic_fetch_add(&s->wal_bytes, size, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&s->wal_bytes, size, __ATOMIC_RELAXED);
     rocksdb_write(s->db, how, batch, &error);
     check(error);
     rocksdb_writebatch_clear(batch);
@@ -192,14 +198,42 @@ round_load(struct store *s, struct step *step, const struct round *r)
     return value + r->records;
 }
 
-/* Chooses the rounds; the rest may happen on the other thread. */
+/* Enough for chunks of 4 KiB, without a batch that makes a round wait for long. */
+static uint64_t
+step_bytes(const struct store *s)
+{
+    const uint64_t wanted = s->set->logs * 4096;
+    if (s->set->step_kb != 0)
+        return s->set->step_kb * 1024;
+    return wanted < STEP_MIN ? STEP_MIN : wanted > STEP_MAX ? STEP_MAX : wanted;
+}
+
+/* 0: the journal is short enough. Otherwise what it should be shorter than. */
+static uint64_t
+journal_limit(const struct store *s)
+{
+    if (s->journal_bytes > s->set->journal_mb << 20)
+        return s->set->journal_mb << 20;
+    if (s->journal_bytes > s->set->floor_mb << 20 && s->alive * RECORD_SIZE < s->journal_bytes / 2)
+        return s->set->floor_mb << 20;
+    return 0;
+}
+
+/* Chooses the oldest rounds, until enough is alive in them or half of the limit is left. The rest
+ * may happen on the other thread. */
 static void
 step_choose(struct store *s)
 {
-    uint64_t bytes = 0;
+    const uint64_t limit = journal_limit(s);
+    const uint64_t wanted = step_bytes(s);
+    uint64_t left = s->journal_bytes;
+    uint64_t alive = 0;
     s->step = (struct step){ .first = s->oldest, .last = s->oldest };
-    while (bytes < s->set->step_kb * 1024 && s->step.last + YOUNG < s->next)
-        bytes += round_at(s, s->step.last++)->bytes;
+    while (limit != 0 && alive < wanted && left > limit / 2 && s->step.last + YOUNG < s->next) {
+        const struct round *r = round_at(s, s->step.last++);
+        alive += (uint64_t)r->alive * RECORD_SIZE;
+        left -= r->bytes;
+    }
     s->stepping = s->step.last > s->step.first;
 }
 
@@ -241,12 +275,10 @@ chunk_count(const struct store *s, const struct step *step, uint32_t at, uint64_
     return left < most ? left : most;
 }
 
-/* Puts chunks into the batch or the table file, up to `most` octets. True when all are in. */
+/* Puts chunks into the batch, up to `most` octets. True when all are in. */
 static bool
-step_fill(struct store *s, struct step *step, uint64_t most, rocksdb_writebatch_t *batch,
-          rocksdb_sstfilewriter_t *table)
+step_fill(struct store *s, struct step *step, uint64_t most, rocksdb_writebatch_t *batch)
 {
-    char *error = NULL;
     struct buf *chunk = &s->chunk;
     for (uint64_t filled = 0; step->at < step->count && filled < most; filled += chunk->size) {
         const uint32_t count = chunk_count(s, step, step->at, &step->log);
@@ -258,12 +290,7 @@ step_fill(struct store *s, struct step *step, uint64_t most, rocksdb_writebatch_
         row_finish(chunk->data, chunk->size, count);
         const struct key k =
             KEY('C', step->log, load_be64(step->records[step->at] + 8), step->last);
-        if (table == NULL)
-            put(s, batch, k, chunk->data, chunk->size);
-        else
-            rocksdb_sstfilewriter_put(table, k.octets, k.size, (const char *)chunk->data,
-                                      chunk->size, &error);
-        check(error);
+        put(s, batch, k, chunk->data, chunk->size);
         step->at += count;
         s->chunks++;
         s->chunk_bytes += chunk->size;
@@ -278,11 +305,12 @@ step_finish(struct store *s, const struct step *step, rocksdb_writebatch_t *batc
     uint8_t row[80] = { 0 };
     uint64_t log = 0;
     for (uint32_t at = 0; at < step->count;) {
-        const uint32_t count = s->set->chunk_rows
-                                   ? chunk_count(s, step, at, &log)
-                                   : (chunk_count(s, step, at, &log), step->ends[log] - at);
+        uint32_t count = chunk_count(s, step, at, &log);
+        if (!s->set->chunk_rows)
+            count = step->ends[log] - at;
         const uint64_t base = load_be64(step->records[at] + 8);
-        store_be64(row, load_be64(step->records[at + count - 1] + 8) + 1);
+        s->tails[log] = load_be64(step->records[at + count - 1] + 8) + 1;
+        store_be64(row, s->tails[log]);
         if (s->set->chunk_rows)
             put(s, batch, KEY('K', log, base, step->last), row, 17 + (count + 63) / 64 * 8);
         else
@@ -316,47 +344,14 @@ slice_bytes(const struct store *s)
     return s->set->slice_kb == 0 ? UINT64_MAX : s->set->slice_kb * 1024;
 }
 
-static void
-step_ingest(struct store *s, struct step *step)
-{
-    char *error = NULL;
-    char path[512];
-    rocksdb_envoptions_t *environment = rocksdb_envoptions_create();
-    rocksdb_ingestexternalfileoptions_t *how = rocksdb_ingestexternalfileoptions_create();
-    rocksdb_sstfilewriter_t *table = rocksdb_sstfilewriter_create(environment, s->options[2]);
-    snprintf(path, sizeof(path), "%s/step-%llu", s->directory, (unsigned long long)step->last);
-    rocksdb_sstfilewriter_open(table, path, &error);
-    check(error);
-    step_fill(s, step, UINT64_MAX, NULL, table);
-    rocksdb_sstfilewriter_finish(table, &error);
-    check(error);
-    rocksdb_ingestexternalfileoptions_set_move_files(how, 1);
-    const char *const paths[] = { path };
-    rocksdb_ingest_external_file_cf(s->db, family_of(s, 'C'), paths, 1, how, &error);
-    check(error);
-    rocksdb_sstfilewriter_destroy(table);
-    rocksdb_ingestexternalfileoptions_destroy(how);
-    rocksdb_envoptions_destroy(environment);
-}
-
+/* A step of the thread: what is not yet valid may be written in several batches. */
 static void
 step_run(struct store *s, rocksdb_writebatch_t *batch)
 {
-    struct step *step = &s->step;
-    char *error = NULL;
-    step_sort(s, step);
-    if (s->set->sink == SINK_INGEST && step->count > 0)
-        step_ingest(s, step);
-    while (!step_fill(s, step, slice_bytes(s), batch, NULL))
-        write_batch(s, batch, s->set->sink == SINK_FLUSH ? s->unlogged : s->unsynced);
-    if (s->set->sink == SINK_FLUSH) {
-        rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
-        write_batch(s, batch, s->unlogged);
-        rocksdb_flush_cf(s->db, flush, family_of(s, 'C'), &error);
-        check(error);
-        rocksdb_flushoptions_destroy(flush);
-    }
-    step_finish(s, step, batch);
+    step_sort(s, &s->step);
+    while (!step_fill(s, &s->step, slice_bytes(s), batch))
+        write_batch(s, batch, s->unsynced);
+    step_finish(s, &s->step, batch);
     write_batch(s, batch, s->unsynced);
 }
 
@@ -396,7 +391,7 @@ relocate_beside(struct store *s)
     if (s->done)
         step_release(s);
     s->done = false;
-    if (!s->stepping && s->journal_bytes > most) {
+    if (!s->stepping) {
         step_choose(s);
         s->wanted = s->stepping;
         pthread_cond_broadcast(&s->changed);
@@ -408,12 +403,12 @@ relocate_beside(struct store *s)
 static void
 relocate_between(struct store *s)
 {
-    if (!s->stepping && s->journal_bytes > s->set->journal_mb << 20) {
+    if (!s->stepping) {
         step_choose(s);
         if (s->stepping)
             step_sort(s, &s->step);
     }
-    if (s->stepping && step_fill(s, &s->step, slice_bytes(s), s->batch, NULL)) {
+    if (s->stepping && step_fill(s, &s->step, slice_bytes(s), s->batch)) {
         step_finish(s, &s->step, s->batch);
         step_release(s);
     }
@@ -508,13 +503,12 @@ store_open(struct store *s, const struct settings *set, const char *directory)
     rocksdb_set_perf_level(PERF_LEVEL_DISABLE);
     s->synced = rocksdb_writeoptions_create();
     s->unsynced = rocksdb_writeoptions_create();
-    s->unlogged = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(s->synced, 1);
-    rocksdb_writeoptions_disable_WAL(s->unlogged, 1);
     s->reading = rocksdb_readoptions_create();
     rocksdb_readoptions_set_fill_cache(s->reading, 0);
     s->batch = rocksdb_writebatch_create();
     s->rounds = mem_alloc_zeroed(ROUNDS * sizeof(*s->rounds));
+    s->tails = mem_alloc_zeroed(set->logs * sizeof(uint64_t));
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     if (set->thread)

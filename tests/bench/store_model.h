@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdnoreturn.h>
 
 #define RECORD_HEAD_SIZE 32u
 #define RECORD_SIZE (RECORD_HEAD_SIZE + 100u)
@@ -24,15 +25,9 @@
 
 struct settings {
     uint64_t messages, logs, round_min, round_max, settle_after, stuck_every, sync;
-    uint64_t journal_mb, step_kb, slice_kb, chunk_kb, thread, sink, from_disk, families;
+    uint64_t journal_mb, floor_mb, step_kb, slice_kb, chunk_kb, thread, from_disk, families;
     uint64_t chunk_rows, cut_range, drain, kill_at, buffer_mb, buffers, wal_mb, trace;
     char journal_options[256], chunk_options[256];
-};
-
-enum sink {
-    SINK_WAL,    /* Chunks are written as rounds are. */
-    SINK_FLUSH,  /* Chunks are not logged; the rounds go when the chunks have been flushed. */
-    SINK_INGEST, /* A step becomes a table file. */
 };
 
 enum drain { DRAIN_NONE, DRAIN_SINGLE, DRAIN_RANGE };
@@ -67,10 +62,11 @@ struct store {
     rocksdb_t *db;
     rocksdb_options_t *options[3];
     rocksdb_column_family_handle_t *families[3];
-    rocksdb_writeoptions_t *synced, *unsynced, *unlogged;
+    rocksdb_writeoptions_t *synced, *unsynced;
     rocksdb_readoptions_t *reading;
     rocksdb_writebatch_t *batch;
     struct round *rounds; /* Ring of ROUNDS. */
+    uint64_t *tails;      /* Of each log: the first sequence that is in no chunk. */
     uint64_t oldest, next;
     uint64_t published;
     uint64_t journal_bytes, wal_bytes, chunks, chunk_bytes, steps, relocated;
@@ -92,8 +88,11 @@ struct key {
     size_t size;
 };
 
+/* Ends the process. */
+noreturn void fail(const char *why);
+
 /* Ends the process if there is an error. */
-void check(char *error);
+void check(const char *error);
 
 /* A key is its kind and up to three numbers. */
 struct key key_of(char kind, size_t count, const uint64_t *numbers);

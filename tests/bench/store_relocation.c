@@ -2,11 +2,12 @@
  * What relocation costs: the model of the store (store_model.h) beside plain append and fdatasync
  * of the same octets.
  *
- *     bench_store_relocation DIRECTORY SCENARIO [knob=value...]
+ *     bench_store_relocation DIRECTORY SCENARIO [--quick] [knob=value...]
  *
  * A scenario is a list of runs, a run a line of knobs (see `scenarios`); knobs of the command line
- * come after and win. Each run is a process of its own, so that its memory, CPU and I/O are what
- * the kernel counts for it. Everything in DIRECTORY is deleted before each run.
+ * come after and win; --quick makes long runs shorter. Each run is a process of its own, so that
+ * its memory, CPU and I/O are what the kernel counts for it. The store lies in
+ * DIRECTORY/store-relocation, which is emptied each time.
  */
 
 #include "tests/bench/store_model.h"
@@ -16,6 +17,7 @@
 #include "broker/base/mem.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@
 #define RANGE_CHUNKS 64u /* Chunks of a log that one DeleteRange covers. */
 #define ITERATOR_PAGES                                                                             \
     256u /* An iterator keeps deleted files on disk; it is renewed after these. */
+#define QUICK_MESSAGES 5000000u
 #define RAW_SECONDS 1.5
 #define MB (1024.0 * 1024.0)
 
@@ -49,11 +52,11 @@ static const struct {
     KNOB(stuck_every, "one message in so many is never settled; 0: none"),
     KNOB(sync, "rounds are synced"),
     KNOB(journal_mb, "relocation starts above"),
-    KNOB(step_kb, "journal relocated at a time"),
+    KNOB(floor_mb, "or above this if less than half of the journal is alive"),
+    KNOB(step_kb, "journal relocated at a time; 0: the more, the more logs there are"),
     KNOB(slice_kb, "chunks written in one batch; 0: a step is one batch"),
     KNOB(chunk_kb, "largest chunk"),
     KNOB(thread, "1: a second thread relocates; 0: the committer, in the batches of rounds"),
-    KNOB(sink, "0: logged, 1: not logged but flushed, 2: ingested; the last two need thread=1"),
     KNOB(from_disk, "1: records are read back, not kept in memory"),
     KNOB(families, "3: journal, chunks and rows in column families; 1: all in one"),
     KNOB(chunk_rows, "1: a row a chunk tells what is in it; 0: a row a log"),
@@ -67,12 +70,14 @@ static const struct {
 };
 
 #define DEFAULTS                                                                                   \
-    "messages=3000000 logs=1 round_min=1000 round_max=1000 sync=1 journal_mb=64 step_kb=16384 "    \
-    "slice_kb=512 chunk_kb=64 thread=1 families=3 buffer_mb=64 buffers=2 wal_mb=256"
+    "messages=3000000 logs=1 round_min=1000 round_max=1000 sync=1 journal_mb=32 floor_mb=16 "      \
+    "step_kb=0 "                                                                                   \
+    "slice_kb=0 chunk_kb=64 thread=0 families=3 buffer_mb=64 buffers=2 wal_mb=256"
 
 static const struct {
     const char *scenario, *name, *knobs;
 } scenarios[] = {
+    { "custom", "as the knobs say", "" },
     { "short", "1 queue", "logs=1 settle_after=20" },
     { "short", "100 queues", "logs=100 settle_after=20" },
     { "short", "1000 queues", "logs=1000 settle_after=20" },
@@ -82,19 +87,20 @@ static const struct {
     { "deep", "1000 queues, DeleteRange", "logs=1000 messages=20000000 drain=2" },
     { "many", "10000 queues", "logs=10000 messages=10000000 drain=1" },
     { "many", "100000 queues", "logs=100000 messages=10000000 drain=1" },
-    { "stuck", "1 queue, 64 MiB", "logs=1 settle_after=20 stuck_every=1000 messages=6000000" },
-    { "stuck", "1000 queues, 64 MiB",
-      "logs=1000 settle_after=20 stuck_every=1000 messages=6000000" },
-    { "stuck", "1000 queues, 8 MiB",
-      "logs=1000 settle_after=20 stuck_every=1000 messages=6000000 journal_mb=8 step_kb=4096" },
+    { "stuck", "1 queue, journal of 32 MiB",
+      "logs=1 settle_after=20 stuck_every=1000 messages=6000000 floor_mb=32" },
+    { "stuck", "1 queue", "logs=1 settle_after=20 stuck_every=1000 messages=6000000" },
+    { "stuck", "1000 queues, journal of 32 MiB",
+      "logs=1000 settle_after=20 stuck_every=1000 messages=6000000 floor_mb=32" },
+    { "stuck", "1000 queues", "logs=1000 settle_after=20 stuck_every=1000 messages=6000000" },
     { "small", "not synced, none old",
-      "logs=1000 round_min=1 round_max=8 sync=0 messages=400000 journal_mb=1000" },
+      "logs=1000 round_min=1 round_max=8 sync=0 messages=400000 journal_mb=64 floor_mb=64" },
     { "small", "not synced", "logs=1000 round_min=1 round_max=8 sync=0 messages=2000000" },
     { "small", "not synced, DeleteRange",
       "logs=1000 round_min=1 round_max=8 sync=0 messages=2000000 cut_range=1" },
     { "small", "synced, none old", "logs=1000 round_min=1 round_max=8 messages=60000" },
     { "small", "synced, 4 MiB",
-      "logs=1000 round_min=1 round_max=8 messages=60000 journal_mb=4 step_kb=2048" },
+      "logs=1000 round_min=1 round_max=8 messages=60000 journal_mb=4 floor_mb=4" },
     { "reopen", "1 M, 1 queue", "logs=1 messages=2000000 kill_at=1000000" },
     { "reopen", "1 M, 1000 queues", "logs=1000 messages=2000000 kill_at=1000000" },
     { "reopen", "10 M, 1 queue", "logs=1 messages=20000000 kill_at=10000000" },
@@ -198,13 +204,14 @@ raw_run(const struct settings *set, const char *directory, double *cpu)
     snprintf(path, sizeof(path), "%s/raw", directory);
     const int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0)
-        check(path);
+        fail(path);
     const struct usage start = usage_since((struct usage){ 0 });
     struct usage used;
     do {
         struct round *r = round_start(&s, &value);
-        if (write(fd, value.data, value.size) != (ssize_t)value.size || fdatasync(fd) != 0)
-            check(path);
+        if (write(fd, value.data, value.size) != (ssize_t)value.size ||
+            (set->sync && fdatasync(fd) != 0))
+            fail(path);
         if (set->settle_after == 0 || r->number > set->settle_after)
             mem_free(round_at(&s, r->number - set->settle_after)->settled);
         used = usage_since(start);
@@ -236,7 +243,7 @@ report(struct store *s, struct usage used, double raw, double raw_cpu)
     qsort(s->latencies, count, sizeof(float), compare_floats);
     printf(
         "  publish %8.0f msg/s = %.2f of raw %8.0f | us/msg %5.2f (committer %5.2f, raw %5.2f) | "
-        "octets/octet: WAL %.2f SST %.2f | round ms p50 %.2f p99 %.2f p99.9 %.2f max %.1f\n",
+        "octets/octet: WAL %.2f, tables %.2f | round ms p50 %.2f p99 %.2f p99.9 %.2f max %.1f\n",
         speed, speed / raw, raw, used.cpu / n * 1e6, used.committer_cpu / n * 1e6, raw_cpu,
         (double)s->wal_bytes / octets, (used.written - (double)s->wal_bytes) / octets,
         (double)s->latencies[count / 2], (double)s->latencies[count - count / 100 - 1],
@@ -279,7 +286,8 @@ drain_delete(struct drainer *d, uint64_t log, bool last)
     d->undead[log] = 0;
 }
 
-/* Reads up to `most` chunks of the log from its remembered head. False at its end. */
+/* Reads up to `most` chunks of the log from its remembered head, never past its tail: behind it lie
+ * the deleted chunks of the next log. False at the end. */
 static bool
 drain_page(struct drainer *d, uint64_t log, uint32_t most)
 {
@@ -287,17 +295,19 @@ drain_page(struct drainer *d, uint64_t log, uint32_t most)
     const struct key head = KEY('C', log, d->heads[log]);
     uint8_t settled[ROW_HEAD_SIZE + RUN_SIZE] = { 0 };
     uint32_t got = 0;
-    rocksdb_iter_seek(d->iterator, head.octets, head.size);
-    for (; got < most && rocksdb_iter_valid(d->iterator); rocksdb_iter_next(d->iterator), got++) {
-        size_t size;
+    if (d->heads[log] < s->tails[log])
+        rocksdb_iter_seek(d->iterator, head.octets, head.size);
+    for (; got < most && d->heads[log] < s->tails[log]; rocksdb_iter_next(d->iterator), got++) {
+        size_t size = 0;
         struct key k = { .size = 25 };
-        const char *octets = rocksdb_iter_key(d->iterator, &size);
+        const char *octets =
+            rocksdb_iter_valid(d->iterator) ? rocksdb_iter_key(d->iterator, &size) : NULL;
         if (size != k.size || memcmp(octets, head.octets, 9) != 0)
-            break;
+            fail("a chunk is missing");
         memcpy(k.octets, octets, size);
         const uint8_t *row = (const uint8_t *)rocksdb_iter_value(d->iterator, &size);
         if (!row_is_sound(row, size) || load_be64(row + ROW_HEAD_SIZE + 8) != d->heads[log])
-            check(strdup("a chunk is damaged or missing"));
+            fail("a chunk is damaged or missing");
         d->heads[log] += load_be32(row + 4);
         d->messages += load_be32(row + 4);
         d->undead[log]++;
@@ -315,9 +325,10 @@ drain_page(struct drainer *d, uint64_t log, uint32_t most)
         d->disk_most = disk > d->disk_most ? disk : d->disk_most;
         d->synced_at = seconds_now();
     }
+    const bool more = d->heads[log] < s->tails[log];
     if (s->set->drain == DRAIN_RANGE)
-        drain_delete(d, log, got < most);
-    return got == most;
+        drain_delete(d, log, !more);
+    return more;
 }
 
 static void
@@ -376,7 +387,7 @@ store_run(const struct settings *set, const char *directory)
 {
     struct store s;
     double raw_cpu;
-    const double raw = raw_run(set, directory, &raw_cpu);
+    const double raw_before = raw_run(set, directory, &raw_cpu);
     store_open(&s, set, directory);
     const struct usage start = usage_since((struct usage){ 0 });
     for (double traced = 0; s.published < set->messages;) {
@@ -390,7 +401,10 @@ store_run(const struct settings *set, const char *directory)
             traced = seconds;
         }
     }
-    report(&s, usage_since(start), raw, raw_cpu);
+    const struct usage used = usage_since(start);
+    const double raw_after = raw_run(set, directory, &raw_cpu);
+    report(&s, used, (raw_before + raw_after) / 2, raw_cpu);
+    printf("  raw before %.0f, after %.0f msg/s\n", raw_before, raw_after);
     if (set->drain != DRAIN_NONE)
         drain_run(&s);
     store_close(&s);
@@ -426,11 +440,11 @@ load_journal(struct store *s, uint64_t *tails, uint64_t *messages)
             break;
         const uint8_t *row = (const uint8_t *)rocksdb_iter_value(it, &size);
         if (!row_is_sound(row, size))
-            check(strdup("a round is damaged"));
+            fail("a round is damaged");
         const uint8_t *record = row + ROW_HEAD_SIZE;
         for (uint32_t left = load_be32(row + 4); left > 0; left--, record += RECORD_SIZE)
             if (load_be64(record + 8) != tails[load_be64(record)]++)
-                check(strdup("a record is missing before one in the journal"));
+                fail("a record is missing before one in the journal");
         *messages += load_be32(row + 4);
     }
     rocksdb_iter_destroy(it);
@@ -459,7 +473,7 @@ verify_chunks(struct store *s, const uint64_t *tails, uint64_t *leftovers)
             continue;
         }
         if (!row_is_sound(row, size) || base != next)
-            check(strdup("a chunk is damaged or missing"));
+            fail("a chunk is damaged or missing");
         next += load_be32(row + 4);
         messages += load_be32(row + 4);
     }
@@ -509,7 +523,7 @@ run_apart(void (*run)(const struct settings *, const char *), const struct setti
         _exit(EXIT_SUCCESS);
     }
     if (child < 0 || waitpid(child, &status, 0) < 0)
-        check(strdup("cannot run a process"));
+        fail("cannot run a process");
     if (!WIFSIGNALED(status) && WEXITSTATUS(status) != EXIT_SUCCESS)
         exit(EXIT_FAILURE);
 }
@@ -545,7 +559,7 @@ settings_parse(struct settings *set, const char *text)
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: bench_store_relocation DIRECTORY SCENARIO [knob=value...]\n\n"
+    fprintf(stderr, "usage: bench_store_relocation DIRECTORY SCENARIO [--quick] [knob=value...]\n\n"
                     "scenarios:");
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
         if (i == 0 || strcmp(scenarios[i].scenario, scenarios[i - 1].scenario) != 0)
@@ -556,31 +570,49 @@ usage(void)
     return EXIT_FAILURE;
 }
 
+/* The knobs of a run: those for all, those of the scenario, those of the command line. */
+static bool
+settings_make(struct settings *set, const char *scenario, char **words)
+{
+    *set = (struct settings){ 0 };
+    if (!settings_parse(set, DEFAULTS) || !settings_parse(set, scenario))
+        return false;
+    for (; *words != NULL; words++) {
+        if (strcmp(*words, "--quick") == 0 && set->messages > QUICK_MESSAGES) {
+            set->kill_at = set->kill_at > QUICK_MESSAGES / 2 ? QUICK_MESSAGES / 2 : set->kill_at;
+            set->messages = QUICK_MESSAGES;
+        } else if (strcmp(*words, "--quick") != 0 && !settings_parse(set, *words)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int
 main(int argc, char **argv)
 {
-    const char *defaults = DEFAULTS;
-    if (argc < 3)
-        return usage();
-    confirmed =
-        mmap(NULL, sizeof(*confirmed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    mkdir(argv[1], 0700);
-    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-        struct settings set = { 0 };
-        if (strncmp(scenarios[i].scenario, argv[2], strlen(argv[2])) != 0)
+    char directory[256];
+    bool found = false;
+    for (size_t i = 0; argc > 2 && i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        struct settings set;
+        if (strcmp(scenarios[i].scenario, argv[2]) != 0)
             continue;
-        settings_parse(&set, defaults);
-        settings_parse(&set, scenarios[i].knobs);
-        for (int arg = 3; arg < argc; arg++)
-            if (!settings_parse(&set, argv[arg]))
-                return usage();
+        if (!settings_make(&set, scenarios[i].knobs, argv + 3))
+            return usage();
+        found = true;
         printf("%s: %s\n", scenarios[i].scenario, scenarios[i].name);
         fflush(stdout);
-        disk_clear(argv[1]);
-        run_apart(store_run, &set, argv[1]);
+        snprintf(directory, sizeof(directory), "%s/store-relocation", argv[1]);
+        if (mkdir(directory, 0700) != 0 && errno != EEXIST)
+            fail("the directory cannot be made");
+        disk_clear(directory);
+        confirmed = mmap(NULL, sizeof(*confirmed), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        run_apart(store_run, &set, directory);
         if (set.kill_at != 0)
-            run_apart(reopen_run, &set, argv[1]);
+            run_apart(reopen_run, &set, directory);
+        disk_clear(directory);
+        rmdir(directory);
     }
-    disk_clear(argv[1]);
-    return EXIT_SUCCESS;
+    return found ? EXIT_SUCCESS : usage();
 }

@@ -49,16 +49,19 @@ BINDINGS = [('s1', 'crash.topic', 'a.*'), ('s2', 'crash.topic', '#.z'), ('s2', '
             ('s3', 'crash.fanout', ''), ('st', 'crash.fanout', '')]
 
 
-def declare_all(address):
-    """Everything that is there already is declared again, which must agree with it."""
+def declare_all(address, first):
+    """What is durable is declared once and must be there ever after."""
     connection = amqp.Connection(address)
     channel = connection.channel()
-    channel.exchange('crash.topic', 'topic', durable=True)
-    channel.exchange('crash.fanout', 'fanout', durable=True)
+    if first:
+        channel.exchange('crash.topic', 'topic', durable=True)
+        channel.exchange('crash.fanout', 'fanout', durable=True)
     for name, (durable, arguments, _) in QUEUES.items():
-        channel.declare(name, durable=durable, arguments=arguments)
+        if first or not durable:
+            channel.declare(name, durable=durable, arguments=arguments)
     for queue, exchange, key in BINDINGS:
-        channel.bind(queue, exchange, key)
+        if first or not QUEUES[queue][0]:
+            channel.bind(queue, exchange, key)
     connection.finish()
 
 

@@ -12,7 +12,7 @@ from ledger import QueueBook
 
 QUEUES = [f'k{n}' for n in range(6)]
 EXCHANGES = [f'kx{n}' for n in range(4)]
-KEYS = ['a', 'b', 'c']
+KEYS = ['a', 'b', '']
 PATTERNS = [*KEYS, '#', '*']
 QUEUE_ARGUMENTS = [{}, {'x-max-priority': 3}, {'x-expires': 86400000}]
 
@@ -60,7 +60,8 @@ class Scheme:
 
 
 def matches(kind, pattern, key):
-    return kind == 'fanout' or pattern == key or (kind == 'topic' and pattern in '#*')
+    return kind == 'fanout' or pattern == key or (
+        kind == 'topic' and (pattern == '#' or (pattern == '*' and key != '')))
 
 
 class Clerk(Actor):

@@ -67,7 +67,7 @@ class Copy:
         if not self.message.persistent:
             return 'is transient'
         if self.settled_durably:
-            return 'was settled in a transaction that was committed'
+            return 'was settled for good'
         if self.settled_at is not None and killed_at - self.settled_at > SETTLE_WINDOW_S:
             return f'was settled {killed_at - self.settled_at:.2f} s before the crash'
         return None

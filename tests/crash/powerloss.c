@@ -1,6 +1,6 @@
 /* Preloaded into a broker: keeps a journal of what a loss of power would leave of the files below a
- * directory. Only what has been synced is sure to be there afterwards, so the journal tells for each
- * file how much of it was synced, and for each directory which names were. power.py kills the
+ * directory. Only what has been synced is sure to be there afterwards, so the journal tells for
+ * each file how much of it was synced, and for each directory which names were. power.py kills the
  * broker, reads the journal and cuts the directory back.
  *
  *     C inode path          a file was created
@@ -60,8 +60,7 @@ static bool
 is_watched(const char *path)
 {
     const size_t size = root == NULL ? 0 : strlen(root);
-    return journal >= 0 && strncmp(path, root, size) == 0 &&
-           (path[size] == '/' || path[size] == 0);
+    return journal >= 0 && strncmp(path, root, size) == 0 && (path[size] == '/' || path[size] == 0);
 }
 
 static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));

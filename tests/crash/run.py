@@ -64,8 +64,9 @@ def run_job(job):
     options, name, *arguments = job
     began = time.monotonic()
     try:
-        if name in cases.CASES:
-            results = [(name, cases.CASES[name](options, *arguments), '')]
+        case = {**cases.CASES, **cases.NAMED_ONLY}.get(name)
+        if case is not None:
+            results = [(name, case(options, *arguments), '')]
         else:
             results = play_world(options, name, *arguments)
     except Exception:  # pylint: disable=broad-except
@@ -83,7 +84,7 @@ def make_jobs(options):
                min(left, WORLD_ROUNDS))
         left -= WORLD_ROUNDS
         number += 1
-    for name in cases.CASES:
+    for name in [*cases.CASES, *(set(cases.NAMED_ONLY) & set(options.filter))]:
         yield (options, name, rand.randrange(1 << 32))
 
 

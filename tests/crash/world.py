@@ -82,7 +82,7 @@ class World:
     def work(self):
         """Load until the end of the process."""
         self.ledger.book('st')
-        declare_all(self.server.address)
+        declare_all(self.server.address, self.round == 1)
         self.killing.clear()
         self.stopping.clear()
         self.ending = self.random.choice(ENDINGS)

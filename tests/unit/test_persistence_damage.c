@@ -1,0 +1,570 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/test_persistence_model.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { TORN_ROUNDS = 80, TORN_CUTS = 60, FLIPS = 40, WAL_BLOCK = 32768 };
+
+static struct driver driver;
+
+struct kept_row {
+    struct buf key;
+    struct buf row;
+};
+
+/* Row number `n` of a kind. */
+static struct kept_row
+row_read(struct engine_local *e, char kind, size_t n)
+{
+    struct kept_row kept = { 0 };
+    size_t size;
+    rocksdb_iterator_t *i = rocksdb_create_iterator(e->db, e->reading);
+    rocksdb_iter_seek(i, &kind, 1);
+    for (; n > 0; n--)
+        rocksdb_iter_next(i);
+    assert_true(rocksdb_iter_valid(i));
+    const char *key = rocksdb_iter_key(i, &size);
+    buf_append(&kept.key, key, size);
+    assert_int_equal(key[0], kind);
+    const char *row = rocksdb_iter_value(i, &size);
+    buf_append(&kept.row, row, size);
+    rocksdb_iter_destroy(i);
+    return kept;
+}
+
+static void
+kept_fini(struct kept_row *kept)
+{
+    buf_fini(&kept->key);
+    buf_fini(&kept->row);
+}
+
+static void
+row_write(struct engine_local *e, struct bytes key, struct bytes row)
+{
+    char *error = NULL;
+    rocksdb_put(e->db, e->unsynced, (const char *)key.data, key.size, (const char *)row.data,
+                row.size, &error);
+    assert_null(error);
+}
+
+static void
+row_delete(struct engine_local *e, struct bytes key)
+{
+    char *error = NULL;
+    rocksdb_delete(e->db, e->unsynced, (const char *)key.data, key.size, &error);
+    assert_null(error);
+}
+
+static void
+ignore_definition(void *context, struct bytes key, struct bytes row)
+{
+    (void)context;
+    (void)key;
+    (void)row;
+}
+
+static void
+ignore_record(void *context, uint64_t log, uint64_t sequence, struct bytes record)
+{
+    (void)context;
+    (void)log;
+    (void)sequence;
+    (void)record;
+}
+
+/* As a start does, without opening the store again. */
+static bool
+recover_again(struct engine_local *e, char problem[PROBLEM_SIZE])
+{
+    const struct recovery recovery = { ignore_definition, ignore_record, NULL };
+    log_index_fini(&e->index);
+    log_index_init(&e->index);
+    e->previous = 0;
+    problem[0] = 0;
+    return engine_local_recover(&e->engine, &recovery, problem, PROBLEM_SIZE);
+}
+
+static void
+assert_refused(struct engine_local *e, struct bytes key)
+{
+    char problem[PROBLEM_SIZE];
+    char name[80];
+    int size = snprintf(name, sizeof(name), "damaged at row %c ", key.data[0]);
+    for (size_t i = 1; i < key.size && i < KEY_SIZE_MAX; i++)
+        size += snprintf(name + size, sizeof(name) - (size_t)size, "%02x", key.data[i]);
+    assert_false(recover_again(e, problem));
+    if (strstr(problem, name) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", problem, name);
+}
+
+static void
+assert_sound(struct engine_local *e)
+{
+    char problem[PROBLEM_SIZE];
+    if (!recover_again(e, problem))
+        fail_msg("%s", problem);
+}
+
+/* A store with chunks, partly settled, and a journal of several rounds. */
+static void
+store_make(const char *test)
+{
+    driver_start(&driver, test, 2);
+    driver.journal_bytes_max = 4096;
+    driver.engine->journal_bytes_max = 4096;
+    for (int i = 0; i < 30; i++) {
+        do_records(&driver, &driver.model.logs[0], 3, 40, 1);
+        do_records(&driver, &driver.model.logs[1], 2, 40, 0);
+        driver_submit(&driver, false);
+        do_settle_oldest(&driver, &driver.model.logs[i % 2], 1);
+        do_definition(&driver, (size_t)i % MODEL_DEFINITIONS, true);
+        driver_submit(&driver, false);
+    }
+    engine_stop(driver.engine);
+    driver_open(&driver);
+    assert_true(rows_count(driver.engine, 'C').rows >= 2);
+    assert_true(rows_count(driver.engine, 'J').rows >= 3);
+}
+
+/* Each octet in turn, of the first, a middle and the last row. */
+static void
+flip_everywhere(char kind)
+{
+    struct engine_local *e = driver.engine;
+    const size_t rows = rows_count(e, kind).rows;
+    for (size_t third = 0; third < 3; third++) {
+        struct kept_row kept = row_read(e, kind, third * (rows - 1) / 2);
+        const struct bytes key = buf_bytes(&kept.key);
+        for (size_t i = 0; i < kept.row.size; i++) {
+            const uint8_t octet = kept.row.data[i];
+            kept.row.data[i] ^= (uint8_t)(1u << random_below(&driver.random, 8));
+            row_write(e, key, buf_bytes(&kept.row));
+            assert_refused(e, key);
+            kept.row.data[i] = octet;
+        }
+        row_write(e, key, bytes_of(kept.row.data, kept.row.size / 2));
+        assert_refused(e, key);
+        row_write(e, key, BYTES_NONE);
+        assert_refused(e, key);
+        row_write(e, key, buf_bytes(&kept.row));
+        assert_sound(e);
+        kept_fini(&kept);
+    }
+}
+
+static void
+test_flipped_octets_are_refused(void **state)
+{
+    (void)state;
+    store_make(__func__);
+    flip_everywhere('J');
+    flip_everywhere('K');
+    flip_everywhere('C');
+    driver_finish(&driver);
+}
+
+/* The row after the hole is named: it knows what should have come before it. */
+static void
+test_missing_rows_are_refused(void **state)
+{
+    (void)state;
+    store_make(__func__);
+    struct engine_local *e = driver.engine;
+    for (size_t n = 1; n + 1 < rows_count(e, 'J').rows; n++) {
+        struct kept_row kept = row_read(e, 'J', n);
+        struct kept_row next = row_read(e, 'J', n + 1);
+        row_delete(e, buf_bytes(&kept.key));
+        assert_refused(e, buf_bytes(&next.key));
+        row_write(e, buf_bytes(&kept.key), buf_bytes(&kept.row));
+        kept_fini(&kept);
+        kept_fini(&next);
+    }
+    struct kept_row chunk = row_read(e, 'C', 0);
+    row_delete(e, buf_bytes(&chunk.key));
+    assert_refused(e, buf_bytes(&chunk.key));
+    row_write(e, buf_bytes(&chunk.key), buf_bytes(&chunk.row));
+    kept_fini(&chunk);
+    assert_sound(e);
+    driver_finish(&driver);
+}
+
+/* Rows where none can be: of odd keys, of rounds still to come, over the sequences of others. */
+static void
+test_strange_rows_are_refused(void **state)
+{
+    (void)state;
+    store_make(__func__);
+    struct engine_local *e = driver.engine;
+    const char kinds[] = { 'J', 'K' };
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        struct kept_row kept = row_read(e, kinds[k], 0);
+        buf_append(&kept.key, "x", 1);
+        row_write(e, buf_bytes(&kept.key), buf_bytes(&kept.row));
+        assert_refused(e, buf_bytes(&kept.key));
+        row_delete(e, buf_bytes(&kept.key));
+        kept_fini(&kept);
+    }
+    struct kept_row last = row_read(e, 'J', rows_count(e, 'J').rows - 1);
+    last.key.data[1] = 0x7f;
+    store_be64(last.row.data + 16, load_be64(last.key.data + 1));
+    row_write(e, buf_bytes(&last.key), buf_bytes(&last.row));
+    assert_refused(e, buf_bytes(&last.key));
+    row_delete(e, buf_bytes(&last.key));
+    kept_fini(&last);
+    struct kept_row twice = row_read(e, 'K', 0);
+    twice.key.data[24]++; /* Another generation of the same records. */
+    row_write(e, buf_bytes(&twice.key), buf_bytes(&twice.row));
+    assert_refused(e, buf_bytes(&twice.key));
+    row_delete(e, buf_bytes(&twice.key));
+    kept_fini(&twice);
+    assert_sound(e);
+    driver_finish(&driver);
+}
+
+static void
+assert_not_opened(const char *directory, const char *says)
+{
+    char problem[PROBLEM_SIZE] = "";
+    assert_null(engine_local_open(directory, problem, sizeof(problem)));
+    if (strstr(problem, says) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", problem, says);
+}
+
+/* Puts a row past the engine, which does not open the store. */
+static void
+row_write_from_outside(const char *directory, struct bytes key, struct bytes row)
+{
+    char *error = NULL;
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_writeoptions_t *writing = rocksdb_writeoptions_create();
+    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_t *db = rocksdb_open(options, directory, &error);
+    assert_null(error);
+    rocksdb_put(db, writing, (const char *)key.data, key.size, (const char *)row.data, row.size,
+                &error);
+    assert_null(error);
+    rocksdb_close(db);
+    rocksdb_writeoptions_destroy(writing);
+    rocksdb_options_destroy(options);
+}
+
+/* Without its number a run would use keys of earlier ones again. */
+static void
+test_format_row_is_needed(void **state)
+{
+    (void)state;
+    store_make(__func__);
+    struct kept_row format = row_read(driver.engine, 'F', 0);
+    const struct bytes key = BYTES_LITERAL("F");
+    engine_stop(driver.engine);
+    for (size_t i = 0; i < format.row.size; i++) {
+        format.row.data[i] ^= 0x10;
+        row_write_from_outside(driver.directory, key, buf_bytes(&format.row));
+        assert_not_opened(driver.directory, i < 4 ? "has format" : "damaged at row F");
+        format.row.data[i] ^= 0x10;
+    }
+    row_write_from_outside(driver.directory, key, buf_bytes(&format.row));
+    driver_open(&driver);
+    row_delete(driver.engine, key);
+    engine_stop(driver.engine);
+    for (int again = 0; again < 2; again++)
+        assert_not_opened(driver.directory, "damaged at row F");
+    row_write_from_outside(driver.directory, key, buf_bytes(&format.row));
+    kept_fini(&format);
+    driver_forget(&driver);
+}
+
+static void
+test_a_store_of_something_else_is_left_alone(void **state)
+{
+    (void)state;
+    directory_make(driver.directory);
+    row_write_from_outside(driver.directory, BYTES_LITERAL("a"), BYTES_LITERAL("b"));
+    assert_not_opened(driver.directory, "not a store of this program");
+    directory_remove(driver.directory);
+}
+
+static void
+test_second_open_is_refused(void **state)
+{
+    (void)state;
+    driver_start(&driver, __func__, 1);
+    assert_not_opened(driver.directory, driver.directory);
+    assert_not_opened(driver.directory, "another process uses it");
+    do_records(&driver, &driver.model.logs[0], 3, 40, 1);
+    driver_submit(&driver, true);
+    engine_stop(driver.engine);
+    driver_open(&driver);
+    driver_finish(&driver);
+}
+
+static void
+test_directory_that_cannot_be_made(void **state)
+{
+    (void)state;
+    assert_not_opened("/proc/rail-test-store", "/proc/rail-test-store");
+}
+
+/* Commits until it is killed; says so after each round. */
+static void
+victim(struct driver *d, int pipe_out, size_t rounds)
+{
+    driver_open(d);
+    d->model.log_count = 1;
+    d->model.logs[0] = (struct model_log){ .id = d->next_log, .next = 1 };
+    for (size_t i = 0; i < rounds; i++) {
+        do_records(d, &d->model.logs[0], 20, 40, 1);
+        if (i % 3 == 2)
+            do_settle_oldest(d, &d->model.logs[0], 25);
+        driver_submit(d, false);
+        if (write(pipe_out, &i, sizeof(i)) != sizeof(i))
+            _exit(1);
+    }
+    for (;;)
+        pause();
+}
+
+static void
+read_progress(int pipe_in, size_t rounds)
+{
+    for (size_t i = 0, got; i < rounds; i++)
+        assert_int_equal(read(pipe_in, &got, sizeof(got)), sizeof(got));
+}
+
+/* What the victim has done, done to the model alone. */
+static void
+model_like_victim(struct driver *d, size_t rounds)
+{
+    struct model_log *m = &d->model.logs[0];
+    d->model.log_count = 1;
+    m->id = (uint64_t)1 << EPOCH_SHIFT | 1;
+    m->next = 1;
+    for (size_t i = 0; i < rounds; i++) {
+        do_records(d, m, 20, 40, 1);
+        if (i % 3 == 2)
+            do_settle_oldest(d, m, 25);
+        for (size_t k = 0; k < d->effect_count; k++)
+            buf_fini(&d->effects[k].payload);
+        d->effect_count = 0;
+    }
+}
+
+/* Runs before anything else has touched RocksDB in this process, whose threads a fork would lose.
+ * Another process has the store; it is refused; that process is killed; all is there. */
+static void
+test_another_process_and_its_death(void **state)
+{
+    (void)state;
+    const size_t rounds = 200;
+    int pipes[2];
+    int status;
+    driver = (struct driver){ .random = random_start(__func__), .journal_bytes_max = 8192 };
+    directory_make(driver.directory);
+    assert_int_equal(pipe(pipes), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        victim(&driver, pipes[1], rounds);
+    read_progress(pipes[0], rounds);
+    assert_not_opened(driver.directory, "another process uses it");
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(pipes[0]);
+    close(pipes[1]);
+    model_like_victim(&driver, rounds);
+    driver_open(&driver);
+    driver_finish(&driver);
+}
+
+/* A number for all that a store holds, whatever the order. */
+struct fingerprint {
+    uint64_t value;
+};
+
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+    struct random r = { a * 0x9E3779B97F4A7C15u ^ b };
+    return random_next(&r);
+}
+
+static void
+fingerprint_definition(void *context, struct bytes key, struct bytes row)
+{
+    struct fingerprint *f = context;
+    f->value += mix(key.data[key.size - 1], record_mark(row));
+}
+
+static void
+fingerprint_record(void *context, uint64_t log, uint64_t sequence, struct bytes record)
+{
+    struct fingerprint *f = context;
+    f->value += mix(mix(log, sequence), record_mark(record));
+}
+
+static uint64_t
+model_fingerprint(const struct model *m)
+{
+    uint64_t value = 0;
+    for (size_t l = 0; l < m->log_count; l++)
+        for (size_t i = 0; i < m->logs[l].count; i++)
+            value +=
+                mix(mix(m->logs[l].id, m->logs[l].alive[i].sequence), m->logs[l].alive[i].mark);
+    for (size_t i = 0; i < MODEL_DEFINITIONS; i++)
+        if (m->definitions[i] != 0)
+            value += mix('0' + i % 10, m->definitions[i]);
+    return value;
+}
+
+/* The newest write-ahead log: its name within the directory, and its size. */
+static off_t
+wal_find(const char *directory, char name[NAME_SIZE])
+{
+    char newest[64] = "";
+    struct stat status;
+    DIR *d = opendir(directory);
+    assert_non_null(d);
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        const size_t size = strlen(entry->d_name);
+        if (size > 4 && size < sizeof(newest) && strcmp(entry->d_name + size - 4, ".log") == 0 &&
+            strcmp(entry->d_name, newest) > 0)
+            snprintf(newest, sizeof(newest), "%.60s", entry->d_name);
+    }
+    closedir(d);
+    snprintf(name, NAME_SIZE, "%s/%s", directory, newest);
+    assert_int_equal(stat(name, &status), 0);
+    return status.st_size;
+}
+
+/* After each round: what the store holds, and how long the log is. */
+struct history {
+    uint64_t fingerprints[TORN_ROUNDS + 1];
+    off_t sizes[TORN_ROUNDS + 1];
+};
+
+static void
+history_make(struct history *h, const char *test)
+{
+    char name[NAME_SIZE];
+    driver_start(&driver, test, 3);
+    driver.engine->journal_bytes_max = 8192;
+    for (size_t i = 0; i <= TORN_ROUNDS; i++) {
+        h->fingerprints[i] = model_fingerprint(&driver.model);
+        h->sizes[i] = wal_find(driver.directory, name);
+        if (i == TORN_ROUNDS)
+            return;
+        struct model_log *m = &driver.model.logs[random_below(&driver.random, 3)];
+        do_records(&driver, m, 10, (uint32_t)random_below(&driver.random, 200), 1);
+        if (m->count > 20)
+            do_settle_oldest(&driver, m, m->count - 13);
+        if (i % 20 == 7)
+            do_log_end(&driver, m);
+        do_definition(&driver, random_below(&driver.random, 10), i % 3 > 0);
+        driver_submit(&driver, false);
+    }
+}
+
+/* How many rounds of the history a store holds; -1 if it is refused. Anything but the state after
+ * some round is an error. */
+static int
+rounds_held(const char *directory, const struct history *h)
+{
+    char problem[PROBLEM_SIZE] = "";
+    struct fingerprint f = { 0 };
+    const struct recovery recovery = { fingerprint_definition, fingerprint_record, &f };
+    struct engine *engine = engine_local_open(directory, problem, sizeof(problem));
+    if (engine == NULL) {
+        assert_true(problem[0] != 0);
+        return -1;
+    }
+    assert_true(engine_local_recover(engine, &recovery, problem, sizeof(problem)));
+    engine->ops->destroy(engine);
+    for (int i = 0; i <= TORN_ROUNDS; i++)
+        if (h->fingerprints[i] == f.value)
+            return i;
+    fail_msg("the store is in a state in which it never was");
+    return -1;
+}
+
+/* A log that ends anywhere holds all rounds that are whole, and nothing of the one that is not. */
+static void
+test_torn_log_holds_whole_rounds(void **state)
+{
+    (void)state;
+    struct history h;
+    char copy[PATH_SIZE];
+    char name[NAME_SIZE];
+    history_make(&h, __func__);
+    const off_t first = h.sizes[0];
+    const size_t torn = (size_t)(h.sizes[TORN_ROUNDS] - first);
+    for (int i = 0; i < TORN_CUTS; i++) {
+        off_t size = first + (off_t)random_below(&driver.random, torn + 1);
+        if (i % 4 == 0) /* Exactly after a round. */
+            size = h.sizes[random_below(&driver.random, TORN_ROUNDS + 1)];
+        int whole = 0;
+        while (whole < TORN_ROUNDS && h.sizes[whole + 1] <= size)
+            whole++;
+        driver_copy(&driver, copy);
+        wal_find(copy, name);
+        assert_int_equal(truncate(name, size), 0);
+        assert_int_equal(rounds_held(copy, &h), whole);
+        directory_remove(copy);
+    }
+    driver_finish(&driver);
+}
+
+/* Damage in the log is refused; where it cannot be told from a torn end, which is within the last
+ * block, the rounds before it are there. */
+static void
+test_damaged_log_is_refused(void **state)
+{
+    (void)state;
+    struct history h;
+    char copy[PATH_SIZE];
+    char name[NAME_SIZE];
+    history_make(&h, __func__);
+    const off_t first = h.sizes[0];
+    const off_t last = h.sizes[TORN_ROUNDS];
+    assert_true(last - first > 2 * WAL_BLOCK);
+    for (int i = 0; i < FLIPS; i++) {
+        const off_t at = first + (off_t)random_below(&driver.random, (size_t)(last - first));
+        uint8_t octet;
+        driver_copy(&driver, copy);
+        wal_find(copy, name);
+        const int file = open(name, O_RDWR | O_CLOEXEC);
+        assert_int_equal(pread(file, &octet, 1, at), 1);
+        octet ^= (uint8_t)(1u << random_below(&driver.random, 8));
+        assert_int_equal(pwrite(file, &octet, 1, at), 1);
+        close(file);
+        const int held = rounds_held(copy, &h);
+        assert_true(held < 0 || at / WAL_BLOCK == (last - 1) / WAL_BLOCK);
+        directory_remove(copy);
+    }
+    driver_finish(&driver);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_another_process_and_its_death),
+        cmocka_unit_test(test_second_open_is_refused),
+        cmocka_unit_test(test_directory_that_cannot_be_made),
+        cmocka_unit_test(test_flipped_octets_are_refused),
+        cmocka_unit_test(test_missing_rows_are_refused),
+        cmocka_unit_test(test_strange_rows_are_refused),
+        cmocka_unit_test(test_format_row_is_needed),
+        cmocka_unit_test(test_a_store_of_something_else_is_left_alone),
+        cmocka_unit_test(test_torn_log_holds_whole_rounds),
+        cmocka_unit_test(test_damaged_log_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
