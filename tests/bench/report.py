@@ -31,8 +31,12 @@ def rate_cell(samples):
     return text if len(rates) == 1 else f'{text} ({number(min(rates))} .. {number(max(rates))})'
 
 
-def share(value, whole, form='{:.0%}'):
-    return form.format(value / whole) if value is not None and whole else '-'
+def share(value, whole):
+    return f'{value / whole:.0%}' if value is not None and whole else '-'
+
+
+def times(value, other):
+    return f'{number(value / other)}x' if value is not None and other else '-'
 
 
 def table(header, rows):
@@ -86,7 +90,7 @@ class Report:
             if self.rabbit():
                 row += [rate_cell(self.samples(load.key, 'rabbitmq')),
                         number(self.median(load.key, 'rabbitmq', 'cpu_per_million')),
-                        share(rail, rabbit, '{:.0f}x') if rail else '-']
+                        times(rail, rabbit)]
             rows.append(row)
         return table(header, rows) if rows else None
 
