@@ -191,7 +191,8 @@ def send(channel, message):
     method = amqp.method_frame(channel.number, 'basic.publish', exchange=message.exchange,
                                routing_key=message.key)
     head = len(message.body).to_bytes(8, 'big')
-    header = amqp.frame(amqp.FRAME_HEADER, channel.number, b'\0\x3c\0\0' + head + message.properties)
+    header = amqp.frame(amqp.FRAME_HEADER, channel.number,
+                        b'\0\x3c\0\0' + head + message.properties)
     channel.connection.send(method + header + amqp.body_frames(
         channel.number, message.body, channel.connection.frame_max - 8))
 

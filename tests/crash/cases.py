@@ -304,7 +304,7 @@ class Worst:
 
 
 def shim_bites(options, seed):
-    """The loss of power is one: with syncs it takes nothing, without it takes confirmed messages."""
+    """The loss of power is one: with syncs nothing is gone, without confirmed messages are."""
     rand = random.Random(seed)
     left = {}
     for lies in (False, True):
@@ -508,8 +508,8 @@ def restart_amqplib(options, seed):
 
 
 CASES = {case.__name__: case for case in (
-    relocation, damage, answered_is_durable, settled_is_synced, shim_bites, never_reused, no_old_bindings, locked,
-    newer_format, restart_pika, restart_amqplib)}
-# These run only when they are named: RocksDB takes a damaged head of a frame for the torn end of a
-# file, and the broker has nothing yet to tell the two apart.
+    relocation, damage, answered_is_durable, settled_is_synced, shim_bites, never_reused,
+    no_old_bindings, locked, newer_format, restart_pika, restart_amqplib)}
+# These run only when they are named: RocksDB takes a damaged head of a frame for the torn end of
+# a file, and the broker has nothing yet to tell the two apart.
 NAMED_ONLY = {'damage_heads': damage_heads}

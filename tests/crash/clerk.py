@@ -258,8 +258,8 @@ class ClerkJudge:
             self.channel.exchange(name, kind, durable=durable)
 
     def judge_routes(self, real):
-        """Where messages go now shows which bindings there are. The messages found before are still
-        with the reader, so that only these are ready."""
+        """Where messages go now shows which bindings there are. The messages found before are
+        still with the reader, so that only these are ready."""
         definite, possible = copy.deepcopy(real), copy.deepcopy(real)
         definite.bindings = self.before.bindings & self.after.bindings
         possible.bindings = self.before.bindings | self.after.bindings
@@ -271,13 +271,12 @@ class ClerkJudge:
                 texts.add(method.body.decode(errors='replace'))
         for exchange, key in itertools.product(real.exchanges, KEYS):
             text = f'{exchange} {key}'
+            source = f'key {key!r} on {exchange} ({real.exchanges[exchange][0]})'
             reached = {name for name, texts in got.items() if text in texts}
             for name in definite.route(exchange, key) - reached:
-                self.complaints.append(f'key {key} on {exchange} ({real.exchanges[exchange][0]}) no '
-                                       f'longer reaches {name}: a binding is lost')
+                self.complaints.append(f'{source} no longer reaches {name}: a binding is lost')
             for name in reached - possible.route(exchange, key):
-                self.complaints.append(f'key {key} on {exchange} ({real.exchanges[exchange][0]}) '
-                                       f'reaches {name}: a binding is back')
+                self.complaints.append(f'{source} reaches {name}: a binding is back')
 
 
 def read_queue(channel, name, complaints):

@@ -74,7 +74,7 @@ class Copy:
 
 
 class QueueBook:
-    """The copies of one queue, by name of the message, in order of publishing for each publisher."""
+    """The copies of one queue, by name of the message."""
 
     def __init__(self, name, priorities=0, lossy=False):
         self.name = name

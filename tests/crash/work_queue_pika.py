@@ -8,7 +8,8 @@ import sys
 
 import pika
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'clients', 'pika'))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'clients', 'pika'))
 sys.dont_write_bytecode = True
 
 from support import connect, unique  # noqa: E402
