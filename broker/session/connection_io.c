@@ -198,7 +198,9 @@ step_body(struct connection *c, const uint8_t *data, size_t size, size_t *used)
         *used = body_continue(c, data, size);
         return STEP_DONE;
     }
-    struct amqp_exception ex = { 0 };
+    struct amqp_exception ex; /* Not cleared whole: this runs for every frame. */
+    ex.code = 0;
+    ex.method_id = 0;
     bool in_step = true;
     *used = 1;
     return body_frame_end(c, data[0], &ex, &in_step) ? STEP_DONE : step_failed(c, &ex, in_step);
@@ -222,7 +224,9 @@ step_frame(struct connection *c, const uint8_t *data, size_t size, size_t *used)
 {
     if (size < AMQP_FRAME_HEAD_SIZE)
         return STEP_MORE;
-    struct amqp_exception ex = { 0 };
+    struct amqp_exception ex; /* Not cleared whole: this runs for every frame. */
+    ex.code = 0;
+    ex.method_id = 0;
     const struct amqp_frame_head head = amqp_frame_head_decode(data);
     const uint8_t *payload = data + AMQP_FRAME_HEAD_SIZE;
     const size_t arrived = size - AMQP_FRAME_HEAD_SIZE;
