@@ -206,7 +206,6 @@ raw_run(const struct settings *set, const char *directory, double *cpu)
     if (fd < 0)
         fail(path);
     const struct usage start = usage_since((struct usage){ 0 });
-    struct usage used;
     do {
         struct round *r = round_start(&s, &value);
         if (write(fd, value.data, value.size) != (ssize_t)value.size ||
@@ -214,8 +213,8 @@ raw_run(const struct settings *set, const char *directory, double *cpu)
             fail(path);
         if (set->settle_after == 0 || r->number > set->settle_after)
             mem_free(round_at(&s, r->number - set->settle_after)->settled);
-        used = usage_since(start);
-    } while (used.seconds < RAW_SECONDS && s.next < ROUNDS);
+    } while (seconds_now() - start.seconds < RAW_SECONDS && s.next < ROUNDS);
+    const struct usage used = usage_since(start);
     close(fd);
     unlink(path);
     *cpu = used.cpu / (double)s.published * 1e6;

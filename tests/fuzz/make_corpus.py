@@ -165,6 +165,80 @@ def publish(key, octets, properties=None, exchange='', **flags):
             header(len(octets), properties) + (body(octets) if octets else b''))
 
 
+def more_dialogues():
+    """What meets less often: ends in the middle of something, refusals, several channels."""
+    declare = method('queue.declare', queue='q')
+    consume = method('basic.consume', queue='q', consumer_tag='c')
+    get = method('basic.get', queue='q')
+    second = method('channel.open', 2)
+    return {
+        'priorities': method('queue.declare', queue='p', arguments={'x-max-priority': 5}) +
+        b''.join(publish('p', b'x', {'priority': n}) for n in (0, 9, 3)) +
+        method('basic.consume', queue='p', consumer_tag='l') +
+        method('basic.consume', queue='p', consumer_tag='h', arguments={'x-priority': 7}) +
+        publish('p', b'y'),
+        'delete-while-delivering': method('basic.qos', prefetch_count=1) + declare + consume +
+        publish('q', b'a') * 3 + method('queue.delete', queue='q', if_unused=True) +
+        method('channel.close-ok') + method('channel.open') + declare + consume +
+        publish('q', b'a') * 3 + method('queue.delete', queue='q') +
+        method('basic.ack', delivery_tag=1) + declare,
+        'cancel-then-settle': declare + consume + publish('q', b'a') * 3 +
+        method('basic.cancel', consumer_tag='c') + method('basic.ack', delivery_tag=1) +
+        method('basic.nack', delivery_tag=3, multiple=True, requeue=True) + get +
+        method('queue.purge', queue='q'),
+        'two-channels': declare + second + method('basic.consume', 2, queue='q', consumer_tag='c') +
+        publish('q', b'a') * 2 + method('basic.ack', 2, delivery_tag=1) +
+        method('channel.close', 2, reply_code=200) + consume + second +
+        method('basic.publish', 2, routing_key='q') + publish('q', b'between') +
+        header(2, channel=2) + body(b'ok', 2),
+        'tx-settles': declare + publish('q', b'a') * 3 + method('tx.select') + get * 3 +
+        method('basic.ack', delivery_tag=1) + method('basic.reject', delivery_tag=2, requeue=True) +
+        method('tx.rollback') + method('basic.nack', delivery_tag=2, multiple=True, requeue=True) +
+        method('basic.reject', delivery_tag=3) + publish('none', b'b', mandatory=True) +
+        method('tx.commit') + get,
+        'tx-partial': method('queue.declare', queue='f', arguments={
+            'x-max-length': 1, 'x-overflow': 'reject-publish'}) + method('tx.select') +
+        publish('f', b'a') * 2 + method('tx.commit'),
+        'qos-shared': declare + consume + method('basic.qos', prefetch_count=1, global_=True) +
+        method('basic.consume', queue='q', consumer_tag='d') + publish('q', b'a') * 4 +
+        method('basic.nack', delivery_tag=1, requeue=True) +
+        method('basic.ack', delivery_tag=0, multiple=True) +
+        method('basic.qos', prefetch_count=0, global_=True) + method('basic.recover-async'),
+        'reply-to-answer': method('basic.consume', queue='amq.rabbitmq.reply-to', no_ack=True) +
+        publish('amq.rabbitmq.reply-to.token', b'gone', mandatory=True) +
+        method('queue.declare', queue='amq.rabbitmq.reply-to.token', passive=True),
+        'refused-settle': declare + publish('q', b'a') + get +
+        method('basic.ack', delivery_tag=9) + method('channel.close-ok') +
+        method('channel.open') + get + method('basic.reject', delivery_tag=1) +
+        method('basic.get', queue='q', no_ack=True),
+        'refused-publish': method('confirm.select') +
+        publish('q', b'a', {'expiration': '12x'}) + method('channel.close-ok') +
+        method('channel.open') + publish('q', b'a', {'user_id': 'other'}) +
+        method('channel.close-ok') + method('channel.open') +
+        publish('q', b'a', exchange='none') + publish('q', b'swallowed'),
+        'refused-tag': declare + consume + consume,
+        'refused-exclusive': declare + consume +
+        method('basic.consume', queue='q', exclusive=True),
+        'alternates': method('exchange.declare', exchange='a', type='fanout',
+                             arguments={'alternate-exchange': 'b'}) +
+        method('exchange.declare', exchange='b', type='direct', internal=True,
+               arguments={'alternate-exchange': 'a'}) + declare +
+        publish('k', b'1', exchange='a') +
+        method('queue.bind', queue='q', exchange='b', routing_key='k') +
+        publish('k', b'2', exchange='a') + publish('k', b'3', exchange='b'),
+        'bound-in-circles': method('exchange.declare', exchange='a', type='fanout',
+                                   auto_delete=True) +
+        method('exchange.declare', exchange='b', type='topic', auto_delete=True, durable=True) +
+        method('exchange.bind', destination='b', source='a') +
+        method('exchange.bind', destination='a', source='b', routing_key='#') + declare +
+        method('queue.bind', queue='q', exchange='a') + publish('z', b'1', exchange='b') +
+        method('exchange.unbind', destination='b', source='a') + method('queue.delete', queue='q'),
+        'swept-away': method('queue.declare', queue='e', exclusive=True, auto_delete=True) +
+        method('basic.consume', queue='e', consumer_tag='c') + publish('e', b'x' * 20000) * 3 +
+        method('connection.close', 0, reply_code=200),
+    }
+
+
 def connection_seeds():
     """Dialogues of one client, from declaring to closing."""
     declare = method('queue.declare', queue='q')
@@ -229,7 +303,8 @@ def connection_seeds():
         'body-never-ends': declare + method('basic.publish', routing_key='q') + header(100000) +
         body(b'some'),
     }
-    seeds = {name: AFTER_HANDSHAKE + octets for name, octets in seeds.items()}
+    seeds = {name: AFTER_HANDSHAKE + octets
+             for name, octets in {**seeds, **more_dialogues()}.items()}
     seeds['small-frames'] = (AFTER_HANDSHAKE_SMALL + declare + publish('q', b'x' * 4000) * 2 +
                              consume)
     seeds['handshake'] = FROM_THE_START + b'AMQP\0\0\x09\x01' + handshake()[1:]

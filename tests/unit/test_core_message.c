@@ -171,6 +171,13 @@ test_what_is_no_record_is_refused(void **state)
         assert_null(record_decode(cut.bytes, &priority));
         exact_free(&cut);
     }
+    /* Names beyond the end, and a body of less than nothing that would make up for them. */
+    struct exact liar = exact_copy(buf_bytes(&record));
+    const uint64_t content = record.size - RECORD_HEAD_SIZE;
+    liar.block[1 + 19] = 255;
+    store_be64(liar.block + 1 + 24, content - 1 - 255 - 2);
+    assert_null(record_decode(liar.bytes, &priority));
+    exact_free(&liar);
     for (int i = 0; i < 20000; i++) {
         struct exact damaged = exact_copy(buf_bytes(&record));
         for (size_t n = 1 + random_below(&dice, 3); n > 0; n--)

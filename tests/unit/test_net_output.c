@@ -221,8 +221,15 @@ static void
 test_nothing_to_write_is_done(void **state)
 {
     (void)state;
+    struct owner owner = { 0 };
     struct output o = { 0 };
     assert_int_equal(output_write(&o, -1), OUTPUT_DONE);
+    output_reserve(&o, 100); /* And then there was nothing to say. */
+    output_commit(&o, 0);
+    output_refer(&o, NULL, 0, owner_release, &owner);
+    assert_int_equal(output_write(&o, -1), OUTPUT_DONE);
+    assert_null(o.head);
+    assert_int_equal(owner.released, 1);
     output_fini(&o);
 }
 
