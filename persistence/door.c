@@ -41,6 +41,22 @@ struct door {
     pthread_t committer;
 };
 
+void
+effect_fini(struct effect *e)
+{
+    buf_fini(&e->key);
+    buf_fini(&e->payload);
+    if (e->tail.release != NULL)
+        e->tail.release(e->tail.owner);
+    e->tail = (struct effect_tail){ 0 };
+}
+
+static uint64_t
+effect_bytes(const struct effect *e)
+{
+    return e->key.size + effect_payload_size(e);
+}
+
 static void
 effects_push(struct effects *list, const struct effect *effect)
 {
@@ -49,17 +65,15 @@ effects_push(struct effects *list, const struct effect *effect)
         list->items = mem_resize(list->items, list->capacity * sizeof(*list->items));
     }
     list->items[list->count++] = *effect;
-    list->bytes += effect->payload.size + effect->key.size;
+    list->bytes += effect_bytes(effect);
 }
 
 /* Empties the list and keeps its array, unless a burst has made that large. */
 static void
 effects_clear(struct effects *list)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        buf_fini(&list->items[i].key);
-        buf_fini(&list->items[i].payload);
-    }
+    for (size_t i = 0; i < list->count; i++)
+        effect_fini(&list->items[i]);
     list->count = 0;
     list->bytes = 0;
     if (list->capacity > 4096) {
@@ -71,8 +85,7 @@ effects_clear(struct effects *list)
 uint64_t
 door_push(struct door *door, const struct effect *effect)
 {
-    const uint64_t bytes = effect->payload.size + effect->key.size;
-    atomic_fetch_add_explicit(&door->bytes_pending, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&door->bytes_pending, effect_bytes(effect), memory_order_relaxed);
     lock_acquire(&door->lock);
     ASSERT(!door->stopping);
     const bool was_empty = door->open.count == 0;
@@ -80,7 +93,8 @@ door_push(struct door *door, const struct effect *effect)
         door->open_since_ms = clock_monotonic_ms();
     effects_push(&door->open, effect);
     const uint64_t ticket = door->round_open;
-    const bool hurries = effect->kind != EFFECT_SETTLE && !door->hurry;
+    const bool is_settlement = effect->kind == EFFECT_SETTLE || effect->kind == EFFECT_PURGE;
+    const bool hurries = !is_settlement && !door->hurry;
     door->hurry = door->hurry || hurries;
     lock_release(&door->lock);
     if (was_empty || hurries)
@@ -259,10 +273,22 @@ door_is_full(const struct door *door)
     return atomic_load_explicit(&door->bytes_pending, memory_order_relaxed) > door->bytes_max;
 }
 
-uint64_t
-door_new_log(struct door *door)
+bool
+door_can_read(const struct door *door)
 {
-    return atomic_fetch_add_explicit(&door->next_log, 1, memory_order_relaxed);
+    return door->engine->ops->read != NULL;
+}
+
+bool
+door_read(struct door *door, const struct log_reading *reading)
+{
+    return door->engine->ops->read(door->engine, reading);
+}
+
+uint64_t
+door_new_logs(struct door *door, uint32_t count)
+{
+    return atomic_fetch_add_explicit(&door->next_log, count, memory_order_relaxed);
 }
 
 uint64_t

@@ -20,9 +20,17 @@ enum effect_kind {
     EFFECT_PUT,     /* Row `payload` at `key`: definitions. */
     EFFECT_DELETE,  /* Row at `key`. */
     EFFECT_RECORDS, /* `count` records of `log` in payload, framed as log_index.h says. */
-    EFFECT_SETTLE,  /* Records of `log` are no longer needed: payload holds their 64-bit sequences.
-                     */
+    EFFECT_SETTLE,  /* Records of `log` are no longer needed: payload holds `count` runs of them,
+                       as rows.h says. */
+    EFFECT_PURGE,   /* All records of `log` from `sequence` to the 64-bit one in payload. */
     EFFECT_LOG_END, /* `log` and all of its records are gone; its id is never used again. */
+};
+
+/* Octets that somebody else owns and keeps until they are released, from any thread. */
+struct effect_tail {
+    struct bytes octets;
+    void (*release)(void *owner); /* NULL: there are none. */
+    void *owner;
 };
 
 /* Within a round the engine sees effects in the order in which they were pushed. */
@@ -33,7 +41,17 @@ struct effect {
     uint32_t count;
     struct buf key;
     struct buf payload;
+    struct effect_tail tail; /* Goes on where the payload ends: large bodies are not copied. */
 };
+
+static inline size_t
+effect_payload_size(const struct effect *e)
+{
+    return e->payload.size + e->tail.octets.size;
+}
+
+/* Releases what an effect owns that was not pushed. */
+void effect_fini(struct effect *e);
 
 struct door;
 
@@ -48,7 +66,7 @@ struct door *door_create(struct engine *engine, uint64_t bytes_max, door_notify 
 /* Commits what has been pushed, stops the committer, destroys the engine. No push may follow. */
 void door_destroy(struct door *door);
 
-/* Takes over key and payload of the effect and returns its ticket. Never blocks on the engine.
+/* Takes over key, payload and tail of the effect and returns its ticket. Never blocks on the engine.
  * Any thread; typically called under a queue's lock, so that sequence order is push order. */
 uint64_t door_push(struct door *door, const struct effect *effect);
 
@@ -66,10 +84,17 @@ bool door_has_failed(const struct door *door);
 /* True while more than bytes_max wait: publishers must pause until the next notify. Any thread. */
 bool door_is_full(const struct door *door);
 
+/* Whether records can be read back. */
+bool door_can_read(const struct door *door);
+
+/* Reads what is alive in a log, see engine.h. Only what has been committed is sure to be found. May
+ * wait for the disk. Any thread but the committer. */
+bool door_read(struct door *door, const struct log_reading *reading);
+
 /* Where sequences begin in this run: above those of all runs before, in every log. Any thread. */
 uint64_t door_first_sequence(const struct door *door);
 
-/* A new id for a log, never used before. Any thread. */
-uint64_t door_new_log(struct door *door);
+/* The first of `count` new ids for logs, never used before. Any thread. */
+uint64_t door_new_logs(struct door *door, uint32_t count);
 
 #endif

@@ -33,10 +33,25 @@ struct engine;
 /* Called once a round, in order, from any thread. */
 typedef void engine_done(void *context, uint64_t round_number, enum round_outcome outcome);
 
+/* Gets a record that is alive; the octets are borrowed for the call. False: enough. */
+typedef bool log_visit(void *context, uint64_t sequence, struct bytes record);
+
+struct log_reading {
+    uint64_t log;
+    uint64_t from; /* The lowest sequence wanted. */
+    uint64_t to;   /* The highest. */
+    log_visit *visit;
+    void *context;
+};
+
 struct engine_ops {
     /* The effects stay valid until the call returns; the outcome may come later, through the
      * engine_done given at creation. Called from the committer's thread only. */
     void (*submit)(struct engine *engine, const struct round *round);
+    /* Visits the records of a log that are alive, in order of sequence. False, after a line in the
+     * log, if one of them cannot be read; those before it have been visited. NULL: this engine
+     * keeps nothing. Any thread but the committer's; not while destroy runs. */
+    bool (*read)(struct engine *engine, const struct log_reading *reading);
     /* No submit follows; outcomes still due have been reported when this returns. */
     void (*destroy)(struct engine *engine);
 };
@@ -54,11 +69,20 @@ struct engine {
  * was submitted. For tests that want commits late, and for brokers that need not remember. */
 struct engine *engine_memory_create(uint64_t delay_ms);
 
-/* What a store holds at start-up, in this order: definitions, then for each log its records by
- * sequence. The octets are borrowed for the call. */
+/* What is alive of a log. */
+struct log_summary {
+    uint64_t log;
+    uint64_t first; /* Lowest and highest sequence. */
+    uint64_t last;
+    uint64_t count;  /* Above 0. */
+    uint64_t weight; /* The sum of the records' weights. */
+};
+
+/* What a store holds at start-up, in this order: definitions, then a summary of each log that has
+ * records. The octets are borrowed for the call. */
 struct recovery {
     void (*definition)(void *context, struct bytes key, struct bytes row);
-    void (*record)(void *context, uint64_t log, uint64_t sequence, struct bytes record);
+    void (*log)(void *context, const struct log_summary *summary);
     void *context;
 };
 
@@ -66,8 +90,9 @@ struct recovery {
  * with a line for people in `problem`. */
 struct engine *engine_local_open(const char *directory, char *problem, size_t problem_size);
 
-/* Reads everything that is alive. Before the engine is given to a door. False with a line for
- * people if something is damaged: nothing is skipped silently. */
+/* Tells what is alive, without reading records that lie in chunks: it takes no longer for a deep
+ * backlog. Before the engine is used for anything else. False with a line for people if something
+ * is damaged: nothing is skipped silently. */
 bool engine_local_recover(struct engine *engine, const struct recovery *recovery, char *problem,
                           size_t problem_size);
 

@@ -9,173 +9,22 @@
 #include <stdlib.h>
 
 #define JOURNAL_BYTES_MAX (64u * 1024u * 1024u)
-#define WRITE_BUFFER_BYTES (64u * 1024u * 1024u)
-#define WAL_BYTES_MAX (192u * 1024u * 1024u)
+#define WRITE_BUFFER_BYTES (32u * 1024u * 1024u)
+#define WAL_BYTES_MAX (96u * 1024u * 1024u)
 #define BLOCK_CACHE_BYTES (8u * 1024u * 1024u)
-/* rocksdb_disable of its enumeration: counting costs a tenth of the committer's time. */
-#define PERF_LEVEL_DISABLE 1
-
-void
-batch_put(struct engine_local *e, const struct key *key, struct bytes value)
-{
-    rocksdb_writebatch_put(e->batch, (const char *)key->octets, key->size, (const char *)value.data,
-                           value.size);
-}
-
-void
-batch_delete(struct engine_local *e, const struct key *key)
-{
-    rocksdb_writebatch_delete(e->batch, (const char *)key->octets, key->size);
-}
-
-void
-batch_single_delete(struct engine_local *e, const struct key *key)
-{
-    rocksdb_writebatch_singledelete(e->batch, (const char *)key->octets, key->size);
-}
-
-enum row_found
-engine_get(struct engine_local *e, const struct key *key, rocksdb_pinnableslice_t **slice,
-           struct bytes *out)
-{
-    char *error = NULL;
-    size_t size = 0;
-    *slice = rocksdb_get_pinned(e->db, e->reading, (const char *)key->octets, key->size, &error);
-    if (error != NULL) {
-        log_error("store.read", "msg=\"%s\"", error);
-        rocksdb_free(error);
-        return ROW_UNREADABLE;
-    }
-    if (*slice == NULL)
-        return ROW_MISSING;
-    const char *data = rocksdb_pinnableslice_value(*slice, &size);
-    *out = bytes_of(data, size);
-    return ROW_THERE;
-}
-
-static void
-chunk_gone(void *context, const struct segment *s)
-{
-    struct engine_local *e = context;
-    const struct key chunk = key_of_chunk('C', s);
-    const struct key row = key_of_chunk('K', s);
-    batch_single_delete(e, &chunk);
-    batch_delete(e, &row);
-}
-
-static bool
-apply_settle(struct engine_local *e, const struct stored_effect *effect, uint64_t round_number)
-{
-    if (effect->payload.size != effect->count * UINT64_C(8))
-        return false;
-    for (uint32_t i = 0; i < effect->count; i++)
-        log_index_settle(&e->index, effect->log, load_be64(effect->payload.data + i * 8u),
-                         round_number);
-    return true;
-}
-
-bool
-engine_apply(struct engine_local *e, const struct stored_effect *effect,
-             struct journal_round *round)
-{
-    uint32_t count;
-    switch (effect->kind) {
-    case EFFECT_RECORDS:
-        if (!payload_is_sound(effect->payload, &count) || count == 0 || count != effect->count)
-            return false;
-        const struct segment_shape shape = payload_shape(effect->payload);
-        return log_index_add(&e->index, effect->log, effect->sequence, &shape, round, 0) != NULL;
-    case EFFECT_SETTLE:
-        return apply_settle(e, effect, round->number);
-    case EFFECT_LOG_END:
-        log_index_end(&e->index, effect->log, chunk_gone, e);
-        return true;
-    case EFFECT_PUT:
-    case EFFECT_DELETE:
-        return false; /* Rows of their own, never in the journal. */
-    }
-    return false;
-}
-
-static void
-commit_definition(struct engine_local *e, const struct effect *effect)
-{
-    struct buf key = { 0 };
-    buf_append(&key, "D", 1);
-    buf_append_bytes(&key, buf_bytes(&effect->key));
-    if (effect->kind == EFFECT_PUT)
-        rocksdb_writebatch_put(e->batch, (const char *)key.data, key.size,
-                               (const char *)effect->payload.data, effect->payload.size);
-    else
-        rocksdb_writebatch_delete(e->batch, (const char *)key.data, key.size);
-    buf_fini(&key);
-}
-
-static void
-commit_journal_row(struct engine_local *e, const struct round *round, uint32_t count)
-{
-    const struct key key = key_of_round(round->number);
-    row_finish(&e->row, count, e->previous);
-    batch_put(e, &key, buf_bytes(&e->row));
-    e->previous = round->number;
-    struct journal_round *journal_round =
-        log_index_add_round(&e->index, round->number, e->row.size);
-    struct bytes content = bytes_of(e->row.data + ROW_HEAD_SIZE, e->row.size - ROW_HEAD_SIZE);
-    struct stored_effect effect;
-    while (row_next_effect(&content, &effect)) {
-        const bool applied = engine_apply(e, &effect, journal_round);
-        ASSERT(applied);
-    }
-}
-
-static bool
-write_batch(struct engine_local *e, bool sync)
-{
-    char *error = NULL;
-    if (rocksdb_writebatch_count(e->batch) == 0)
-        rocksdb_flush_wal(e->db, sync, &error); /* Only what is there already. */
-    else
-        rocksdb_write(e->db, sync ? e->synced : e->unsynced, e->batch, &error);
-    if (error == NULL)
-        return true;
-    log_error("store.write", "msg=\"%s\"", error);
-    rocksdb_free(error);
-    return false;
-}
-
-static void
-engine_local_submit(struct engine *engine, const struct round *round)
-{
-    struct engine_local *e = (struct engine_local *)engine;
-    rocksdb_set_perf_level(PERF_LEVEL_DISABLE); /* Of this thread. */
-    if (!e->failed) {
-        rocksdb_writebatch_clear(e->batch);
-        e->row.size = 0;
-        row_start(&e->row);
-        uint32_t count = 0;
-        for (size_t i = 0; i < round->effect_count; i++) {
-            const struct effect *effect = &round->effects[i];
-            if (effect->kind == EFFECT_PUT || effect->kind == EFFECT_DELETE) {
-                commit_definition(e, effect);
-                continue;
-            }
-            row_add_effect(&e->row, effect);
-            count++;
-        }
-        if (count > 0)
-            commit_journal_row(e, round, count);
-        /* After a failure it is not known what is on disk: nothing is written any more. */
-        e->failed = !engine_shorten(e, round->number) || !write_batch(e, round->sync);
-    }
-    engine->done(engine->done_context, round->number, e->failed ? ROUND_UNKNOWN : ROUND_COMMITTED);
-}
+#define DEAD_CHUNKS_BYTES_MAX (16u * 1024u * 1024u)
 
 static void
 engine_local_destroy(struct engine *engine)
 {
     struct engine_local *e = (struct engine_local *)engine;
+    if (e->tidy != NULL)
+        engine_tidy_stop(e->tidy);
+    mem_free(e->directory);
     log_index_fini(&e->index);
-    buf_fini(&e->row);
+    buf_fini(&e->building.row);
+    pthread_cond_destroy(&e->written_changed);
+    lock_fini(&e->lock);
     rocksdb_writebatch_destroy(e->batch);
     rocksdb_readoptions_destroy(e->reading);
     rocksdb_writeoptions_destroy(e->synced);
@@ -190,6 +39,7 @@ engine_local_destroy(struct engine *engine)
 
 static const struct engine_ops engine_local_ops = {
     .submit = engine_local_submit,
+    .read = engine_local_read,
     .destroy = engine_local_destroy,
 };
 
@@ -274,15 +124,16 @@ take_epoch(struct engine_local *e, char *problem, size_t problem_size)
         return false;
     struct buf row = { 0 };
     format_row_encode(++epoch, &row);
-    rocksdb_writebatch_clear(e->batch);
     batch_put(e, &key, buf_bytes(&row));
     buf_fini(&row);
-    if (!write_batch(e, true)) {
+    if (!engine_write_batch(e, true)) {
         snprintf(problem, problem_size, "the store cannot be written; see the log line before");
         return false;
     }
     e->engine.first_round = epoch << EPOCH_SHIFT | 1;
     e->engine.first_log = epoch << EPOCH_SHIFT | 1;
+    e->next_row = epoch << EPOCH_SHIFT | 1;
+    e->generation = epoch << EPOCH_SHIFT;
     return true;
 }
 
@@ -306,6 +157,9 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
     char *error = NULL;
     e->engine.ops = &engine_local_ops;
     e->journal_bytes_max = JOURNAL_BYTES_MAX;
+    e->dead_chunks_bytes_max = DEAD_CHUNKS_BYTES_MAX;
+    lock_init(&e->lock);
+    pthread_cond_init(&e->written_changed, NULL);
     e->options = make_options();
     e->synced = rocksdb_writeoptions_create();
     e->unsynced = rocksdb_writeoptions_create();
@@ -314,6 +168,8 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
     rocksdb_writeoptions_set_sync(e->synced, 1);
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
     log_index_init(&e->index);
+    e->directory = mem_alloc(strlen(directory) + 1);
+    memcpy(e->directory, directory, strlen(directory) + 1);
     e->db = rocksdb_open(e->options, directory, &error);
     if (e->db == NULL) {
         explain_open_error(directory, error, problem, problem_size);

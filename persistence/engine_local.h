@@ -2,44 +2,65 @@
 #define PERSISTENCE_ENGINE_LOCAL_H
 
 /*
- * The inside of the engine that keeps rounds in RocksDB: shared by engine_local.c (opening,
- * committing), engine_relocate.c (keeping the journal short) and engine_recover.c (start-up).
+ * The inside of the engine that keeps rounds in RocksDB: shared by engine_local.c (opening),
+ * engine_commit.c (rounds), engine_relocate.c (keeping the journal short), engine_read.c (giving
+ * records back), engine_tidy.c (giving space back) and engine_recover.c (start-up).
  *
- * A round becomes one journal row. The journal is cut at its old end as soon as nothing in the
- * oldest round is alive: in the ordinary case a message costs its octets in one row and nothing
- * else. When the journal grows beyond its limit, what is alive in its oldest rounds is relocated
- * into chunks, one log's records back to back, and the rounds are cut. All of that happens on the
- * committer's thread, in the batch of the round that is being written anyway.
+ * A round becomes one or more journal rows. The journal is cut at its old end as soon as nothing in
+ * the oldest row is alive: in the ordinary case a message costs its octets in one row and nothing
+ * else. When the journal grows beyond its limit, what is alive in its oldest rows is relocated into
+ * chunks, one log's records back to back, and the rows are cut. All writing happens on the
+ * committer's thread, in write batches of the round that is being committed anyway.
  */
 
+#include "broker/base/lock.h"
 #include "persistence/engine.h"
 #include "persistence/rows.h"
 
 #include <rocksdb/c.h>
 
+struct engine_tidy;
+
 struct engine_local {
     struct engine engine;
+    struct engine_tidy *tidy; /* NULL until records are recovered. */
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_writeoptions_t *synced;
     rocksdb_writeoptions_t *unsynced;
     rocksdb_readoptions_t *reading;
-    rocksdb_writebatch_t *batch; /* Used again for each round. */
-    struct log_index index;
-    struct buf row;
-    uint64_t previous; /* The journal's newest round. */
+    char *directory;
+
+    /* The committer's. */
+    rocksdb_writebatch_t *batch; /* Used again and again. */
+    uint64_t batch_bytes;
+    struct row_builder building; /* The journal row that is being put together. */
+    uint64_t newest_row;         /* Its number. */
+    uint64_t next_row;
+    uint64_t generation; /* Of the chunks written last. */
     uint64_t journal_bytes_max;
+    uint64_t dead_chunks_bytes_max;
     bool failed;
+
+    /* Readers on other threads and the committer, when it changes what they look at. A leaf: no
+     * other lock is taken under it. */
+    struct lock lock;
+    pthread_cond_t written_changed;
+    uint64_t written; /* Batches. */
+    bool is_writing;  /* The index is ahead of what is written. */
+    bool unreadable;  /* Nothing will be written any more. */
+    struct log_index index;
 };
 
-/* Applies a stored effect to the index: the one function for running and for start-up. False if it
- * makes no sense. Rows of chunks that end with their log are deleted in `batch`, if there is one.
- */
-bool engine_apply(struct engine_local *e, const struct stored_effect *effect,
-                  struct journal_round *round);
+/* Applies a stored effect to the index: the one function for running and for start-up. `at` is
+ * where the payload begins in the content of its row. False if it makes no sense. Rows of chunks
+ * that end with their log are deleted in the batch. */
+bool engine_apply(struct engine_local *e, const struct stored_effect *effect, uint32_t at,
+                  struct journal_row *row);
 
-/* Adds to the batch what shortens the journal. False if something could not be read. */
-bool engine_shorten(struct engine_local *e, uint64_t round_number);
+/* Adds to the batch what shortens the journal, and writes it whenever it is large. False if
+ * something could not be read or written. */
+bool engine_shorten(struct engine_local *e);
 
 enum row_found {
     ROW_THERE,
@@ -47,12 +68,30 @@ enum row_found {
     ROW_UNREADABLE, /* It has been logged why. */
 };
 
-/* Reads a row. If it is there, release it with rocksdb_pinnableslice_destroy. */
+/* Reads a row. If it is there, release it with rocksdb_pinnableslice_destroy. Any thread. */
 enum row_found engine_get(struct engine_local *e, const struct key *key,
                           rocksdb_pinnableslice_t **slice, struct bytes *out);
 
+/* Finds the payload of a segment in its row, which has been read. False if the row is not sound or
+ * does not hold it. */
+bool engine_find_payload(const struct segment *s, struct bytes row, struct bytes *payload);
+
+/* The row a segment lies in. */
+struct key engine_key_of_segment(const struct segment *s);
+
+/* Logs that a row is damaged, and what to do. */
+void engine_log_damage(const struct key *key);
+
+/* Starts the thread that gives space back in the store's directory. */
+struct engine_tidy *engine_tidy_start(struct engine_local *e, const char *directory);
+void engine_tidy_stop(struct engine_tidy *t);
+
+bool engine_write_batch(struct engine_local *e, bool sync);
 void batch_put(struct engine_local *e, const struct key *key, struct bytes value);
 void batch_delete(struct engine_local *e, const struct key *key);
 void batch_single_delete(struct engine_local *e, const struct key *key);
+
+void engine_local_submit(struct engine *engine, const struct round *round);
+bool engine_local_read(struct engine *engine, const struct log_reading *reading);
 
 #endif

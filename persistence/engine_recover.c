@@ -77,23 +77,24 @@ load_chunks(struct engine_local *e, char *problem, size_t problem_size)
 }
 
 static bool
-load_round(struct engine_local *e, struct bytes key, struct bytes row)
+load_row(struct engine_local *e, struct bytes key, struct bytes row)
 {
-    uint32_t count;
-    uint64_t previous;
-    struct bytes content;
-    if (key.size != 9 || !row_open(row, &count, &previous, &content))
+    struct row_head head;
+    struct bytes all;
+    if (key.size != 9 || !row_open(row, &head, &all))
         return false;
-    /* Each round names the one before it: a hole in the journal does not go unnoticed. */
-    if (!list_is_empty(&e->index.journal) && previous != e->previous)
+    /* Each row names the one before it: a hole in the journal does not go unnoticed. */
+    if (!list_is_empty(&e->index.journal) && head.previous != e->newest_row)
         return false;
-    e->previous = load_be64(key.data + 1);
-    if (e->previous >= e->engine.first_round)
+    e->newest_row = load_be64(key.data + 1);
+    if (e->newest_row >= e->next_row || head.round >= e->engine.first_round)
         return false;
-    struct journal_round *round = log_index_add_round(&e->index, e->previous, row.size);
+    struct journal_row *journal_row = log_index_add_row(&e->index, e->newest_row, row.size);
+    struct bytes content = all;
     struct stored_effect effect;
-    for (; count > 0; count--)
-        if (!row_next_effect(&content, &effect) || !engine_apply(e, &effect, round))
+    for (; head.count > 0; head.count--)
+        if (!row_next_effect(&content, &effect) ||
+            !engine_apply(e, &effect, (uint32_t)(effect.payload.data - all.data), journal_row))
             return false;
     return content.size == 0;
 }
@@ -106,7 +107,7 @@ load_journal(struct engine_local *e, char *problem, size_t problem_size)
     bool ok = true;
     struct scan s = scan_start(e, 'J');
     for (; ok && scan_get(&s, &key, &row); rocksdb_iter_next(s.iterator))
-        ok = load_round(e, key, row) || damaged('J', key, problem, problem_size);
+        ok = load_row(e, key, row) || damaged('J', key, problem, problem_size);
     return scan_finish(&s, problem, problem_size) && ok;
 }
 
@@ -123,89 +124,17 @@ give_definitions(struct engine_local *e, const struct recovery *r, char *problem
 }
 
 static void
-give_segment(const struct segment *s, struct bytes payload, const struct recovery *r)
-{
-    struct bytes record;
-    uint32_t offset;
-    for (uint32_t i = 0; payload_next(&payload, &offset, &record); i++)
-        if (!segment_is_settled(s, i))
-            r->record(r->context, s->log->id, s->base + offset, record);
-}
-
-static bool
-give_chunk(struct engine_local *e, const struct segment *s, const struct recovery *r)
-{
-    rocksdb_pinnableslice_t *slice = NULL;
-    struct bytes row;
-    struct bytes payload;
-    uint32_t count;
-    uint64_t previous;
-    const struct key key = key_of_chunk('C', s);
-    if (engine_get(e, &key, &slice, &row) != ROW_THERE)
-        return false;
-    uint32_t records;
-    const bool sound = row_open(row, &count, &previous, &payload) && count == s->count &&
-                       payload_is_sound(payload, &records) && records == count;
-    if (sound)
-        give_segment(s, payload, r);
-    rocksdb_pinnableslice_destroy(slice);
-    return sound;
-}
-
-static bool
-give_chunks(struct engine_local *e, const struct recovery *r, char *problem, size_t problem_size)
+give_logs(struct engine_local *e, const struct recovery *r)
 {
     for (struct map_node *node = map_next(&e->index.logs, NULL); node != NULL;
          node = map_next(&e->index.logs, node)) {
         const struct log *log = MAP_CONTAINER(node, struct log, by_id);
-        for (size_t i = log->first; i < log->count; i++) {
-            const struct segment *s = log->segments[i];
-            if (s->round != NULL || s->alive == 0)
-                continue;
-            const struct key key = key_of_chunk('C', s);
-            if (!give_chunk(e, s, r))
-                return damaged('C', bytes_of(key.octets, key.size), problem, problem_size);
-        }
+        struct log_summary summary = {
+            .log = log->id, .count = log->alive, .weight = log->weight
+        };
+        if (log_bounds(log, &summary.first, &summary.last))
+            r->log(r->context, &summary);
     }
-    return true;
-}
-
-static bool
-give_round(const struct journal_round *round, struct bytes row, const struct recovery *r)
-{
-    uint32_t count;
-    uint64_t previous;
-    struct bytes content;
-    struct stored_effect effect;
-    struct list *link = round->segments.next;
-    if (!row_open(row, &count, &previous, &content))
-        return false;
-    while (link != &round->segments && row_next_effect(&content, &effect)) {
-        const struct segment *s = LIST_CONTAINER(link, struct segment, in_round);
-        if (effect.kind != EFFECT_RECORDS || effect.log != s->log->id || effect.sequence != s->base)
-            continue;
-        give_segment(s, effect.payload, r);
-        link = link->next;
-    }
-    return link == &round->segments;
-}
-
-/* Chunks hold what is older than all of the journal, so each log comes in order. */
-static bool
-give_journal(struct engine_local *e, const struct recovery *r, char *problem, size_t problem_size)
-{
-    struct bytes key;
-    struct bytes row;
-    struct scan s = scan_start(e, 'J');
-    bool ok = true;
-    struct list *link = e->index.journal.next;
-    for (; ok && scan_get(&s, &key, &row) && link != &e->index.journal; link = link->next) {
-        const struct journal_round *round = LIST_CONTAINER(link, struct journal_round, in_journal);
-        ok = round->alive == 0 || give_round(round, row, r) ||
-             damaged('J', key, problem, problem_size);
-        rocksdb_iter_next(s.iterator);
-    }
-    return scan_finish(&s, problem, problem_size) && ok;
 }
 
 bool
@@ -213,9 +142,12 @@ engine_local_recover(struct engine *engine, const struct recovery *recovery, cha
                      size_t problem_size)
 {
     struct engine_local *e = (struct engine_local *)engine;
-    rocksdb_writebatch_clear(e->batch); /* Ended logs note the rows of their chunks here. */
-    return load_chunks(e, problem, problem_size) && load_journal(e, problem, problem_size) &&
-           give_definitions(e, recovery, problem, problem_size) &&
-           give_chunks(e, recovery, problem, problem_size) &&
-           give_journal(e, recovery, problem, problem_size);
+    /* Ended logs have the rows of their chunks deleted in the batch, which the first round writes.
+     */
+    if (!load_chunks(e, problem, problem_size) || !load_journal(e, problem, problem_size) ||
+        !give_definitions(e, recovery, problem, problem_size))
+        return false;
+    give_logs(e, recovery);
+    e->tidy = engine_tidy_start(e, e->directory);
+    return true;
 }

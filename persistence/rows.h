@@ -8,24 +8,28 @@
  *     key                                row
  *     'F'                                format: version(4), epoch(8), XXH3 of these(8)
  *     'D' name...                        a definition, the broker's own octets
- *     'J' round(8)                       journal round
+ *     'J' number(8)                      journal row
  *     'K' log(8) base(8) generation(8)   what a chunk holds and which of it is settled
  *     'C' log(8) base(8) generation(8)   chunk: records back to back
  *
- * A journal round and a chunk begin with a head:
+ * A journal row and a chunk begin with a head:
  *
  *     offset size
- *          0    4  version of the row (1)
+ *          0    4  version of the row
  *          4    4  number of effects, or of records
  *          8    8  XXH3 of everything from offset 16 on
- *         16    8  round: the round before it in the journal, or 0; chunk: 0
+ *         16    8  journal row: the number of the row before it, or 0; chunk: 0
+ *         24    8  journal row: the round it belongs to; chunk: 0
  *
- * followed in a round by its effects (kind(1) log(8) sequence(8) count(4) size(4) payload) and in a
- * chunk by its records. A 'K' row is XXH3 of what follows(8) count(4) span(4) sparse(1), if sparse
- * the offset(4) of each record, and one bit a record in 64-bit words: settled.
+ * followed in a journal row by effects (kind(1) log(8) sequence(8) count(4) size(4) payload) and in
+ * a chunk by its records. A 'K' row is XXH3 of what follows(8) count(4) span(4) bytes(4) weight(8)
+ * sparse(1), if sparse the offset(4) of each record, and one bit a record in 64-bit words: settled.
  *
- * Rounds and chunks are written once and SingleDeleted; 'D', 'F' and 'K' rows are overwritten and
- * take Delete. Round numbers and log ids carry the epoch, which grows with every start, in their
+ * The payload of EFFECT_SETTLE is runs of settled records: first sequence(8) count(4) weight of
+ * each(4). That of EFFECT_PURGE is the last sequence(8); `sequence` is the first.
+ *
+ * Journal rows and chunks are written once and SingleDeleted; 'D', 'F' and 'K' rows are overwritten
+ * and take Delete. Row numbers and log ids carry the epoch, which grows with every start, in their
  * upper bits: no key is ever used twice.
  */
 
@@ -33,8 +37,9 @@
 #include "persistence/door.h"
 #include "persistence/log_index.h"
 
-#define STORE_FORMAT 1u
-#define ROW_HEAD_SIZE 24u
+#define STORE_FORMAT 2u
+#define ROW_HEAD_SIZE 32u
+#define SETTLED_RUN_SIZE 16u
 #define EFFECT_HEAD_SIZE 25u
 #define EPOCH_SHIFT 40u
 
@@ -45,7 +50,7 @@ struct key {
     size_t size;
 };
 
-struct key key_of_round(uint64_t number);
+struct key key_of_row(uint64_t number);
 struct key key_of_chunk(char kind, const struct segment *s);
 
 void format_row_encode(uint64_t epoch, struct buf *out);
@@ -53,14 +58,30 @@ void format_row_encode(uint64_t epoch, struct buf *out);
 /* False if the row is damaged. Of a row of another version only the version is known. */
 bool format_row_decode(struct bytes row, uint32_t *version, uint64_t *epoch);
 
+/* What the head of a journal row or a chunk tells. */
+struct row_head {
+    uint32_t count;
+    uint64_t previous;
+    uint64_t round;
+};
+
 /* Starts a row with an empty head; row_finish fills it in. */
 void row_start(struct buf *row);
-void row_finish(struct buf *row, uint32_t count, uint64_t previous);
+void row_finish(struct buf *row, const struct row_head *head);
 
 /* Checks head and checksum. */
-bool row_open(struct bytes row, uint32_t *count, uint64_t *previous, struct bytes *content);
+bool row_open(struct bytes row, struct row_head *head, struct bytes *content);
 
-void row_add_effect(struct buf *row, const struct effect *e);
+/* A journal row that is being put together. A zeroed one is empty. */
+struct row_builder {
+    struct buf row;
+    uint32_t effects;
+    size_t last; /* Where the head of the last effect begins. */
+};
+
+/* Starts the row if it is empty. Effects of one kind and log that follow each other become one:
+ * many small publishes to a queue cost one segment. */
+void row_builder_add(struct row_builder *b, const struct effect *e);
 
 /* An effect as it lies in a row. */
 struct stored_effect {
@@ -73,6 +94,22 @@ struct stored_effect {
 
 /* Takes the next effect off `content`. False if the octets do not hold one. */
 bool row_next_effect(struct bytes *content, struct stored_effect *out);
+
+/* One run of EFFECT_SETTLE. */
+struct settled_run {
+    uint64_t first;
+    uint32_t count;
+    uint32_t weight; /* Of each. */
+};
+
+void settled_run_append(struct buf *payload, const struct settled_run *run);
+
+/* Adds one record to a payload of runs: as part of the last run if it follows it, else as a new one.
+ * Returns the number of runs added. */
+uint32_t settled_runs_add(struct buf *payload, uint64_t sequence, uint32_t weight);
+
+/* Takes the next run off a payload; false at the end, or if less than a run is left. */
+bool settled_run_next(struct bytes *payload, struct settled_run *out);
 
 /* The row that tells what is in a chunk and what of it is settled. */
 void chunk_row_encode(const struct segment *s, struct buf *out);

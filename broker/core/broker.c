@@ -7,12 +7,14 @@
 #define ALARM_HYSTERESIS 16
 
 void
-broker_init(struct broker *b, const struct config *config, struct door *door)
+broker_init(struct broker *b, const struct config *config, struct door *door, struct pager *pager)
 {
-    *b = (struct broker){ .config = config, .door = door };
+    message_set_budget(config->limits.message_memory);
+    *b = (struct broker){ .config = config, .door = door, .pager = pager };
     atomic_init(&b->next_connection_id, 1);
     replies_init(&b->replies);
     b->vhost = vhost_create(BYTES_LITERAL("/"), door);
+    b->vhost->pager = pager;
 }
 
 void
@@ -44,6 +46,12 @@ broker_authenticate(const struct broker *b, struct bytes user, struct bytes pass
     const struct bytes guest = BYTES_LITERAL("guest");
     const bool password_is_right = equal_in_constant_time(password, guest);
     return bytes_equal(user, guest) && password_is_right;
+}
+
+bool
+broker_is_behind(const struct broker *b)
+{
+    return door_is_full(b->door) || (b->pager != NULL && pager_is_behind(b->pager));
 }
 
 bool

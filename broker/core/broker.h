@@ -9,6 +9,7 @@
 #include "broker/core/config.h"
 #include "broker/core/replies.h"
 #include "broker/core/vhost.h"
+#include "broker/core/pager.h"
 #include "persistence/door.h"
 
 /* Things that happened, for logs and metrics. Relaxed: they order nothing. */
@@ -25,6 +26,7 @@ struct broker_counters {
 struct broker {
     const struct config *config;
     struct door *door;
+    struct pager *pager; /* May be NULL. */
     struct vhost *vhost; /* "/" is the only one so far. */
     struct replies replies;
     struct broker_counters counters;
@@ -33,8 +35,9 @@ struct broker {
     atomic_bool memory_alarm;
 };
 
-/* `door` stays the caller's. */
-void broker_init(struct broker *b, const struct config *config, struct door *door);
+/* Door and pager stay the caller's; without a pager messages stay in memory. */
+void broker_init(struct broker *b, const struct config *config, struct door *door,
+                 struct pager *pager);
 
 /* No connection is left. */
 void broker_fini(struct broker *b);
@@ -44,6 +47,10 @@ struct vhost *broker_find_vhost(struct broker *b, struct bytes name);
 
 /* Whether user and password are right. Constant time in the password. */
 bool broker_authenticate(const struct broker *b, struct bytes user, struct bytes password);
+
+/* Publishers must pause: what they have published waits for a disk. Whoever waits looks again when
+ * workers are told that rounds have been committed. Any thread. */
+bool broker_is_behind(const struct broker *b);
 
 /* Compares message memory with the watermark; returns true if the alarm changed. Any thread. */
 bool broker_check_memory(struct broker *b);

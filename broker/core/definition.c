@@ -88,9 +88,31 @@ definition_keep_queue(struct vhost *v, const struct queue *q)
     return push(v, EFFECT_PUT, queue_key(v, q), row);
 }
 
+static struct buf
+watermark_key(const struct vhost *v, uint64_t log)
+{
+    struct buf key = { 0 };
+    key_start(&key, 'w', v);
+    store_be64(buf_reserve(&key, 8), log);
+    key.size += 8;
+    return key;
+}
+
+uint64_t
+definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t sequence)
+{
+    struct buf row = { 0 };
+    store_be64(buf_reserve(&row, 8), sequence);
+    row.size += 8;
+    return door_push(
+        v->door,
+        &(struct effect){ .kind = EFFECT_PUT, .key = watermark_key(v, log), .payload = row });
+}
+
 uint64_t
 definition_forget_queue(struct vhost *v, const struct queue *q)
 {
+    push(v, EFFECT_DELETE, watermark_key(v, q->log), (struct buf){ 0 });
     return push(v, EFFECT_DELETE, queue_key(v, q), (struct buf){ 0 });
 }
 
@@ -151,6 +173,17 @@ decode_queue(struct bytes key, struct bytes row, struct definition *out)
 }
 
 static bool
+decode_watermark(struct bytes key, struct bytes row, struct definition *out)
+{
+    if (key.size != 8 || row.size != 8)
+        return false;
+    out->kind = DEFINITION_WATERMARK;
+    out->log = load_be64(key.data);
+    out->sequence = load_be64(row.data);
+    return true;
+}
+
+static bool
 decode_binding(struct bytes key, enum destination_kind kind, struct definition *out)
 {
     struct bind_spec *b = &out->binding;
@@ -176,6 +209,8 @@ definition_decode(struct bytes key, struct bytes row, struct definition *out)
         return decode_exchange(rest, row, out);
     case 'q':
         return decode_queue(rest, row, out);
+    case 'w':
+        return decode_watermark(rest, row, out);
     case 'b':
         return decode_binding(rest, DESTINATION_QUEUE, out);
     case 'e':

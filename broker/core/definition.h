@@ -5,7 +5,7 @@
  * Durable definitions on their way through the door: each durable exchange, queue and binding is a
  * row, put when it is declared and deleted with it. The ticket says when that is committed; the
  * declaration is answered after that. Called with the topology lock held, so that rows change in
- * the order of the definitions.
+ * the order of the definitions; watermarks with the queue's lock.
  */
 
 #include "broker/core/vhost.h"
@@ -14,6 +14,7 @@ enum definition_kind {
     DEFINITION_EXCHANGE,
     DEFINITION_QUEUE,
     DEFINITION_BINDING,
+    DEFINITION_WATERMARK,
 };
 
 /* A row read back. Everything points into the key or the row. */
@@ -26,6 +27,7 @@ struct definition {
     bool auto_delete;
     bool internal;
     uint64_t log;
+    uint64_t sequence; /* Of a watermark. */
     struct bind_spec binding;
 };
 
@@ -36,6 +38,9 @@ uint64_t definition_keep_exchange(struct vhost *v, const struct exchange *x);
 uint64_t definition_forget_exchange(struct vhost *v, const struct exchange *x);
 uint64_t definition_keep_queue(struct vhost *v, const struct queue *q);
 uint64_t definition_forget_queue(struct vhost *v, const struct queue *q);
+
+/* Up to which sequence the records of a queue may have been sent. Goes with the queue. */
+uint64_t definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t sequence);
 
 /* `arguments` in canonical form. */
 uint64_t definition_keep_binding(struct vhost *v, const struct bind_spec *spec,

@@ -9,8 +9,10 @@
 static _Atomic int64_t memory_total;
 static _Thread_local int64_t memory_owed;
 
-static void
-memory_charge(int64_t octets)
+static int64_t memory_budget = INT64_MAX;
+
+void
+message_charge(int64_t octets)
 {
     memory_owed += octets;
     if (memory_owed > CHARGE_BATCH || memory_owed < -CHARGE_BATCH) {
@@ -51,20 +53,33 @@ message_create(struct bytes exchange, struct bytes key, struct bytes properties,
     at += key.size;
     if (properties.size > 0)
         memcpy(at, properties.data, properties.size);
-    memory_charge((int64_t)(message_cost(m) - body_size));
+    message_charge((int64_t)(message_cost(m) - body_size));
     return m;
 }
 
 void
-message_charge_body(uint64_t octets)
+message_set_budget(uint64_t octets)
 {
-    memory_charge((int64_t)octets);
+    memory_budget = octets > INT64_MAX ? INT64_MAX : (int64_t)octets;
+}
+
+bool
+message_is_over_budget(void)
+{
+    return message_memory() > memory_budget;
+}
+
+uint64_t
+message_over_budget(void)
+{
+    const int64_t over = message_memory() - memory_budget;
+    return over > 0 ? (uint64_t)over : 0;
 }
 
 void
 message_abandon(struct message *m, uint64_t missing)
 {
-    memory_charge((int64_t)missing);
+    message_charge((int64_t)missing);
     message_unref(m);
 }
 
@@ -75,6 +90,6 @@ message_unref(struct message *m)
     ASSERT(before > 0);
     if (before > 1)
         return;
-    memory_charge(-(int64_t)message_cost(m));
+    message_charge(-(int64_t)message_cost(m));
     mem_free(m);
 }

@@ -43,8 +43,9 @@ message_ref_many(struct message *m, uint32_t count)
 
 void message_unref(struct message *m);
 
-/* Octets of a body have come in: only then do they count. */
-void message_charge_body(uint64_t octets);
+/* Octets that are held on behalf of messages: bodies as they come in, and what lists of messages
+ * take beside them. Negative when they go. Any thread. */
+void message_charge(int64_t octets);
 
 /* Lets go of a message whose body never came to its end; `missing` octets were not received. */
 void message_abandon(struct message *m, uint64_t missing);
@@ -73,6 +74,12 @@ message_body(struct message *m)
     return m->data + m->exchange_size + m->key_size + m->properties_size;
 }
 
+static inline struct bytes
+message_body_bytes(const struct message *m)
+{
+    return bytes_of(m->data + m->exchange_size + m->key_size + m->properties_size, m->body_size);
+}
+
 /* What holding it costs, in octets. */
 static inline uint64_t
 message_cost(const struct message *m)
@@ -82,5 +89,10 @@ message_cost(const struct message *m)
 
 /* Octets of all messages of the process, give or take 64 KiB a thread. Any thread. */
 int64_t message_memory(void);
+
+/* What queues may hold in memory; beyond it they page. Set once, before there are queues. */
+void message_set_budget(uint64_t octets);
+bool message_is_over_budget(void);
+uint64_t message_over_budget(void); /* By how much. */
 
 #endif

@@ -2,9 +2,9 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/mem.h"
+#include "broker/core/effects.h"
 #include "broker/core/outbox.h"
 #include "broker/core/queue_internal.h"
-#include "broker/core/record.h"
 #include "broker/core/vhost.h"
 
 struct queue *
@@ -19,7 +19,10 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     q->auto_delete = spec->auto_delete;
     q->owner = spec->owner;
     q->door = door;
-    q->log = spec->log != 0 ? spec->log : spec->durable ? door_new_log(door) : 0;
+    q->pager = vhost == NULL ? NULL : vhost->pager;
+    q->log = spec->log;
+    if (q->log == 0 && q->durable)
+        q->log = door_new_logs(door, q->effective.max_priority + 1u);
     q->window = spec->window;
     list_init(&q->in_connection);
     destination_init(&q->destination, DESTINATION_QUEUE);
@@ -28,6 +31,9 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     q->levels = mem_alloc_zeroed((q->effective.max_priority + 1u) * sizeof(*q->levels));
     list_init(&q->consumers);
     list_init(&q->waiting);
+    list_init(&q->getters);
+    list_init(&q->in_asked);
+    list_init(&q->in_awaiting);
     q->next_sequence = door_first_sequence(door);
     return q;
 }
@@ -41,6 +47,8 @@ queue_unref(struct queue *q)
         return;
     ASSERT(q->ready_count == 0);
     ASSERT(list_is_empty(&q->consumers));
+    while (q->dead_pages.first != NULL)
+        page_discard(page_list_pop(&q->dead_pages)); /* The pager is gone. */
     for (unsigned level = 0; level <= q->effective.max_priority; level++)
         ready_fini(&q->levels[level]);
     mem_free(q->levels);
@@ -76,8 +84,9 @@ level_of(struct queue *q, const struct entry *e)
     return &q->levels[e->priority];
 }
 
-struct entry
-queue_take(struct queue *q)
+/* The level whose turn is next. */
+static struct ready *
+front_level(struct queue *q)
 {
     ASSERT(q->ready_count > 0);
     unsigned level = q->effective.max_priority;
@@ -85,9 +94,44 @@ queue_take(struct queue *q)
         ASSERT(level > 0);
         level--;
     }
+    return &q->levels[level];
+}
+
+static void
+want_paged(struct queue *q, struct ready *r)
+{
+    if (r->paged.is_wanted || r->paged.is_broken)
+        return;
+    r->paged.is_wanted = true;
+    queue_ask_pager(q);
+}
+
+bool
+queue_front_is_ready(struct queue *q)
+{
+    struct ready *r = front_level(q);
+    const struct entry *e = ready_front(r);
+    if (e == NULL) {
+        want_paged(q, r);
+        return false;
+    }
+    if (watermark_covers(q, e))
+        return true;
+    if (e->sequence > q->watermark.reserved)
+        watermark_reserve(q, e->sequence);
+    queue_ask_pager(q);
+    return false;
+}
+
+struct entry
+queue_take(struct queue *q)
+{
+    struct ready *r = front_level(q);
+    const struct entry e = ready_take(r);
     q->ready_count--;
-    const struct entry e = ready_take(&q->levels[level]);
     q->ready_octets -= e.message->body_size;
+    if (ready_runs_low(r))
+        want_paged(q, r);
     return e;
 }
 
@@ -100,9 +144,9 @@ queue_put_back(struct queue *q, const struct entry *e)
 }
 
 static void
-queue_put(struct queue *q, const struct entry *e)
+queue_put(struct queue *q, const struct entry *e, uint64_t ticket)
 {
-    ready_append(level_of(q, e), e);
+    ready_append(level_of(q, e), e, ticket);
     q->ready_count++;
     q->ready_octets += e->message->body_size;
 }
@@ -133,143 +177,190 @@ wants_record(const struct queue *q, const struct append *item)
     return q->log != 0 && item->entry.message->is_persistent;
 }
 
-/* Serialises what is going to be appended. Done before the lock is taken, except where the lock
- * decides what is appended. */
 static void
-records_serialise(const struct queue *q, const struct append *items, size_t count,
-                  struct effect *records)
+item_admit(const struct queue *q, struct append *item)
+{
+    struct entry *e = &item->entry;
+    item->outcome = APPEND_DONE;
+    e->is_durable = wants_record(q, item);
+    if (e->priority > q->effective.max_priority)
+        e->priority = q->effective.max_priority;
+}
+
+/* Serialises what is going to be appended; it needs no lock. */
+static void
+records_serialise(const struct append *items, size_t count, struct effects *records)
 {
     uint64_t wall_us = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!wants_record(q, &items[i]) || items[i].outcome != APPEND_DONE)
+        if (!items[i].entry.is_durable)
             continue;
         if (wall_us == 0)
             wall_us = clock_wall_us();
-        record_append(&records->payload, items[i].entry.message, (uint32_t)i,
-                      items[i].entry.priority, wall_us);
-        records->count++;
+        effects_add_record(records, &items[i].entry, (uint32_t)i, wall_us);
     }
 }
 
+/* Under the lock: the messages get their places and their ticket, and go out as far as consumers
+ * can take them. The ticket comes before anybody can see them: a settle is never in an earlier
+ * round than its record. */
 static uint64_t
-records_push(struct queue *q, struct effect *records, uint64_t base)
+append_locked(struct queue *q, struct append *items, size_t count, struct effects *records)
 {
-    if (records->count == 0)
-        return 0;
-    records->kind = EFFECT_RECORDS;
-    records->log = q->log;
-    records->sequence = base;
-    return door_push(q->door, records);
+    const uint64_t base = q->next_sequence;
+    if (q->log != 0 && !list_is_empty(&q->waiting) && base + count > q->watermark.reserved)
+        watermark_reserve(q, base + count); /* They will be sent at once. */
+    q->next_sequence += count;
+    const uint64_t ticket = effects_push(records, q, base);
+    for (size_t i = 0; i < count; i++) {
+        items[i].entry.sequence = base + i;
+        queue_put(q, &items[i].entry, ticket);
+    }
+    queue_pump(q);
+    return ticket;
 }
 
-/* The first part of appending: who gets in. */
-static void
-items_admit(struct queue *q, struct append *items, size_t count, uint64_t base)
+/* Where being full means rejection, each is judged by itself: what consumers take makes room. */
+static uint64_t
+append_one_by_one(struct queue *q, struct append *items, size_t count)
 {
+    uint64_t ticket = 0;
     for (size_t i = 0; i < count; i++) {
-        struct entry *e = &items[i].entry;
-        if (rejects_when_full(q) && is_full(q, e->message)) {
+        struct effects records;
+        if (is_full(q, items[i].entry.message)) {
             items[i].outcome = APPEND_REJECTED;
             continue;
         }
-        e->sequence = base + i;
-        e->is_durable = wants_record(q, &items[i]);
-        if (e->priority > q->effective.max_priority)
-            e->priority = q->effective.max_priority;
-        queue_put(q, e);
+        effects_init(&records, q, EFFECT_RECORDS);
+        records_serialise(&items[i], 1, &records);
+        const uint64_t later = append_locked(q, &items[i], 1, &records);
+        ticket = later > ticket ? later : ticket;
+        effects_fini(&records);
     }
-}
-
-/* Overflow drop-head: the oldest of the highest priority go until the queue fits its limits. */
-static void
-overflow_drop(struct queue *q, struct message_list *dropped)
-{
-    struct settled_records settled = { 0 };
-    while (q->ready_count > 0 && is_over(q)) {
-        const struct entry e = queue_take(q);
-        settled_records_add(&settled, &e);
-        message_list_add(dropped, e.message);
-    }
-    settled_records_push(&settled, q);
-}
-
-/* Under the lock: the messages are in, have their ticket, and go out as far as consumers can take
- * them. The ticket comes before anybody can see them: a settle is never in an earlier round than
- * its record. */
-static uint64_t
-append_locked(struct queue *q, struct append *items, size_t count, struct effect *records)
-{
-    const uint64_t base = q->next_sequence;
-    q->next_sequence += count;
-    items_admit(q, items, count, base);
-    if (rejects_when_full(q))
-        records_serialise(q, items, count, records);
-    const uint64_t ticket = records_push(q, records, base);
-    queue_pump(q);
     return ticket;
+}
+
+static void
+refuse_all(struct append *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        items[i].outcome = APPEND_GONE;
 }
 
 uint64_t
 queue_append(struct queue *q, struct append *items, size_t count)
 {
-    struct effect records = { 0 };
+    struct effects records;
     struct message_list dropped = { 0 };
     uint64_t ticket = 0;
     for (size_t i = 0; i < count; i++)
-        items[i].outcome = APPEND_DONE;
+        item_admit(q, &items[i]);
+    effects_init(&records, q, EFFECT_RECORDS);
     if (!rejects_when_full(q))
-        records_serialise(q, items, count, &records);
+        records_serialise(items, count, &records);
 
     lock_acquire(&q->lock);
-    if (atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        lock_release(&q->lock);
-        for (size_t i = 0; i < count; i++)
-            items[i].outcome = APPEND_GONE;
-        buf_fini(&records.payload);
-        return 0;
-    }
-    /* Where being full means rejection, what consumers take first makes room for the next. */
-    const size_t step = rejects_when_full(q) ? 1 : count;
-    for (size_t i = 0; i < count; i += step) {
-        const uint64_t later = append_locked(q, items + i, step, &records);
-        ticket = later > ticket ? later : ticket;
-        records = (struct effect){ 0 };
-    }
-    if (is_over(q))
-        overflow_drop(q, &dropped);
+    if (atomic_load_explicit(&q->deleted, memory_order_relaxed))
+        refuse_all(items, count);
+    else if (rejects_when_full(q))
+        ticket = append_one_by_one(q, items, count);
+    else
+        ticket = append_locked(q, items, count, &records);
+    queue_drop_overflow(q, &dropped);
+    if (message_is_over_budget())
+        queue_shed(q, &dropped);
     lock_release(&q->lock);
+    effects_fini(&records);
     message_list_release(&dropped);
     return ticket;
 }
 
 void
-queue_restore(struct queue *q, struct message *m, uint64_t sequence, uint8_t priority)
+queue_drop_overflow(struct queue *q, struct message_list *dropped)
 {
-    const struct entry e = {
-        .sequence = sequence,
-        .message = m,
-        .priority = priority < q->effective.max_priority ? priority : q->effective.max_priority,
-        .is_durable = true,
-        .redelivered = true, /* It may have been sent; nobody remembers. */
-    };
-    lock_acquire(&q->lock);
-    ASSERT(sequence < q->next_sequence); /* Each start begins above all earlier ones. */
-    queue_put(q, &e);
-    lock_release(&q->lock);
+    struct effects settled;
+    if (rejects_when_full(q) || !is_over(q))
+        return; /* What comes back over the limit of a rejecting queue stays. */
+    effects_init(&settled, q, EFFECT_SETTLE);
+    while (q->ready_count > 0 && is_over(q) && queue_front_is_ready(q)) {
+        const struct entry e = queue_take(q);
+        effects_add_settled(&settled, &e);
+        message_list_add(dropped, e.message);
+    }
+    effects_push(&settled, q, 0);
+    effects_fini(&settled);
 }
 
 bool
-queue_get(struct queue *q, struct entry *out, size_t *left)
+queue_restore(struct queue *q, const struct log_summary *summary)
 {
+    if (summary->log < q->log || summary->log - q->log > q->effective.max_priority)
+        return false;
     lock_acquire(&q->lock);
-    const bool any = q->ready_count > 0;
-    if (any) {
+    ASSERT(summary->last < q->next_sequence); /* Each start begins above all earlier ones. */
+    struct paged *p = &q->levels[summary->log - q->log].paged;
+    p->first = summary->first;
+    p->last = summary->last;
+    p->records = summary->count;
+    q->ready_count += summary->count;
+    q->ready_octets += summary->weight;
+    lock_release(&q->lock);
+    return true;
+}
+
+void
+queue_restore_watermark(struct queue *q, uint64_t sequence)
+{
+    q->watermark = (struct watermark){ .recovered = sequence,
+                                       .safe = sequence,
+                                       .reserved = sequence,
+                                       .sent = sequence };
+}
+
+enum get_outcome
+queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *left)
+{
+    enum get_outcome outcome = GET_EMPTY;
+    lock_acquire(&q->lock);
+    if (q->ready_count > 0)
+        outcome = queue_front_is_ready(q) ? GET_DONE : GET_LATER;
+    if (outcome == GET_DONE) {
         *out = queue_take(q);
         q->unacked_count++;
+        if (out->is_durable && out->sequence > q->watermark.sent)
+            q->watermark.sent = out->sequence;
+    } else if (outcome == GET_LATER && getter != NULL && !list_is_linked(&getter->in_queue)) {
+        list_push(&q->getters, &getter->in_queue);
     }
     *left = q->ready_count;
     lock_release(&q->lock);
-    return any;
+    return outcome;
+}
+
+void
+queue_forget_getter(struct queue *q, struct getter *getter)
+{
+    lock_acquire(&q->lock);
+    list_unlink(&getter->in_queue);
+    lock_release(&q->lock);
+}
+
+static void
+wake_getters(struct queue *q)
+{
+    while (!list_is_empty(&q->getters)) {
+        struct getter *getter = LIST_CONTAINER(q->getters.next, struct getter, in_queue);
+        list_unlink(&getter->in_queue);
+        loop_post(getter->loop, &getter->mail);
+    }
+}
+
+void
+queue_resume(struct queue *q, struct message_list *dropped)
+{
+    queue_drop_overflow(q, dropped);
+    queue_pump(q);
+    wake_getters(q);
 }
 
 struct queue_counts
@@ -281,12 +372,16 @@ queue_counts(struct queue *q)
     return counts;
 }
 
-/* Moves all ready messages out, however many, in one step. */
+/* Moves all ready messages out, however many, in one step. What is paged goes unread. */
 static struct ready *
 take_levels(struct queue *q)
 {
+    for (unsigned level = 0; level <= q->effective.max_priority; level++)
+        queue_discard_paged(q, level);
     struct ready *levels = q->levels;
     q->levels = mem_alloc_zeroed((q->effective.max_priority + 1u) * sizeof(*q->levels));
+    for (unsigned level = 0; level <= q->effective.max_priority; level++)
+        q->levels[level].paged.version = levels[level].paged.version;
     q->ready_count = 0;
     q->ready_octets = 0;
     return levels;
@@ -294,12 +389,14 @@ take_levels(struct queue *q)
 
 /* Lets go of messages that were moved out, without the lock: there may be millions. */
 static void
-release_levels(const struct queue *q, struct ready *levels, struct settled_records *settled)
+release_levels(const struct queue *q, struct ready *levels, struct effects *settled)
 {
     for (unsigned level = 0; level <= q->effective.max_priority; level++) {
+        ready_join(&levels[level]);
         while (ready_count(&levels[level]) > 0) {
             const struct entry e = ready_take(&levels[level]);
-            settled_records_add(settled, &e);
+            if (settled != NULL)
+                effects_add_settled(settled, &e);
             message_unref(e.message);
         }
         ready_fini(&levels[level]);
@@ -310,13 +407,17 @@ release_levels(const struct queue *q, struct ready *levels, struct settled_recor
 size_t
 queue_purge(struct queue *q)
 {
-    struct settled_records settled = { 0 };
+    struct effects settled;
     lock_acquire(&q->lock);
     const size_t count = q->ready_count;
     struct ready *levels = take_levels(q);
     lock_release(&q->lock);
+    effects_init(&settled, q, EFFECT_SETTLE);
     release_levels(q, levels, &settled);
-    settled_records_push(&settled, q);
+    lock_acquire(&q->lock);
+    effects_push(&settled, q, 0);
+    lock_release(&q->lock);
+    effects_fini(&settled);
     return count;
 }
 
@@ -337,6 +438,19 @@ detach_all_consumers(struct queue *q)
     q->active = NULL;
 }
 
+static void
+end_logs(struct queue *q)
+{
+    if (q->log == 0)
+        return;
+    if (q->vhost->is_closing) {
+        watermark_settle(q); /* The store keeps the rest as it is. */
+        return;
+    }
+    for (unsigned level = 0; level <= q->effective.max_priority; level++)
+        door_push(q->door, &(struct effect){ .kind = EFFECT_LOG_END, .log = q->log + level });
+}
+
 bool
 queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *remains,
           struct amqp_exception *ex)
@@ -348,10 +462,10 @@ queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *
     if (obstacle == NULL) {
         atomic_store_explicit(&q->deleted, true, memory_order_relaxed);
         detach_all_consumers(q);
-        if (q->log != 0 && !q->vhost->is_closing)
-            door_push(q->door, &(struct effect){ .kind = EFFECT_LOG_END, .log = q->log });
         remains->count = q->ready_count;
         remains->levels = take_levels(q);
+        end_logs(q);
+        wake_getters(q);
     }
     lock_release(&q->lock);
     if (obstacle == NULL)
@@ -363,7 +477,5 @@ queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *
 void
 queue_release_remains(const struct queue *q, struct queue_remains *remains)
 {
-    struct settled_records untold = { 0 }; /* The log has ended as a whole. */
-    release_levels(q, remains->levels, &untold);
-    buf_fini(&untold.sequences);
+    release_levels(q, remains->levels, NULL); /* The logs have ended as a whole. */
 }

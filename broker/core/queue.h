@@ -19,9 +19,12 @@
 #include "broker/core/entry.h"
 #include "broker/core/queue_arguments.h"
 #include "broker/core/ready.h"
+#include "broker/core/watermark.h"
+#include "broker/net/loop.h"
 #include "persistence/door.h"
 #include "routing/router.h"
 
+struct pager;
 struct vhost;
 
 struct queue {
@@ -34,7 +37,8 @@ struct queue {
     bool auto_delete;
     uint64_t owner; /* Id of the connection it is exclusive to; 0: not exclusive. */
     struct door *door;
-    uint64_t log;    /* Its log behind the door; 0 if not durable. */
+    struct pager *pager; /* NULL: its messages never leave memory. */
+    uint64_t log;    /* The log of priority 0; the others follow. 0 if not durable. */
     uint64_t window; /* Dispatch window of each consumer, in octets. */
 
     /* Guarded by the vhost's topology lock. */
@@ -59,6 +63,13 @@ struct queue {
     struct consumer *active; /* The one of a single-active-consumer queue. */
     bool has_exclusive_consumer;
     bool had_consumer;
+    struct watermark watermark;
+    struct list getters;         /* Of struct getter: they wait for the front. */
+    struct page_list dead_pages; /* For the pager to free. */
+    bool is_asked;               /* The pager has been asked to look at it. */
+
+    struct list in_asked;    /* Guarded by the pager's lock. */
+    struct list in_awaiting; /* The pager's. */
 };
 
 struct queue_spec {
@@ -101,9 +112,10 @@ struct append {
  * Returns the ticket of the round that makes the durable ones durable, or 0. Any thread. */
 uint64_t queue_append(struct queue *q, struct append *items, size_t count);
 
-/* Start-up: a message that the store had kept, at its old place; after all of lower sequence. Takes
- * over the reference. */
-void queue_restore(struct queue *q, struct message *m, uint64_t sequence, uint8_t priority);
+/* Start-up: what the store has kept of one of its logs, all of it paged; and up to where it may have
+ * been sent. False if the log is not one of the queue's. */
+bool queue_restore(struct queue *q, const struct log_summary *summary);
+void queue_restore_watermark(struct queue *q, uint64_t sequence);
 
 /* One delivery that is over. */
 struct settle {
@@ -134,9 +146,25 @@ struct departure {
  * lost its last consumer, so that the caller must delete it. */
 bool queue_depart(struct queue *q, struct departure *departures, size_t count);
 
+enum get_outcome {
+    GET_DONE,
+    GET_EMPTY, /* Or deleted. */
+    GET_LATER, /* There is a message, but it cannot be sent yet. */
+};
+
+/* Somebody who was told GET_LATER: gets mail when it is worth while to try again. */
+struct getter {
+    struct list in_queue; /* Guarded by the queue's lock. */
+    struct loop *loop;
+    struct mail mail;
+};
+
 /* Takes one message for basic.get; it counts as unacked until settled. The number of messages left
- * goes to `left`. False if empty or deleted. */
-bool queue_get(struct queue *q, struct entry *out, size_t *left);
+ * goes to `left`. `getter` gets mail after GET_LATER; NULL for those who do not wait. */
+enum get_outcome queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *left);
+
+/* The getter waits no more. Its mail may still be posted. */
+void queue_forget_getter(struct queue *q, struct getter *getter);
 
 enum consume_outcome {
     CONSUME_DONE,
@@ -179,5 +207,10 @@ struct queue_remains {
 bool queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *remains,
                struct amqp_exception *ex);
 void queue_release_remains(const struct queue *q, struct queue_remains *remains);
+
+/* The pager's part, on its thread: writes what is to leave memory, reads back what is wanted, frees
+ * what is dead, and goes on with what waited for a commit. Returns a ticket that it waits for now,
+ * or 0. */
+uint64_t queue_page(struct queue *q);
 
 #endif

@@ -57,7 +57,7 @@ void
 queue_pump(struct queue *q) UNCHECKED_LOCKING
 {
     struct outbox *open = NULL;
-    while (q->ready_count > 0) {
+    while (q->ready_count > 0 && !list_is_empty(&q->waiting) && queue_front_is_ready(q)) {
         struct consumer *c = next_consumer(q);
         if (c == NULL)
             break;
@@ -69,6 +69,8 @@ queue_pump(struct queue *q) UNCHECKED_LOCKING
         }
         const struct entry e = queue_take(q);
         q->unacked_count++;
+        if (e.is_durable && e.sequence > q->watermark.sent)
+            q->watermark.sent = e.sequence;
         c->window_used += message_cost(e.message);
         c->outstanding++;
         if (c->prefetch_left != PREFETCH_UNLIMITED)

@@ -2,34 +2,9 @@
 
 #include "broker/core/queue.h"
 
-#include "broker/base/endian.h"
+#include "broker/core/effects.h"
 #include "broker/core/outbox.h"
 #include "broker/core/queue_internal.h"
-
-void
-settled_records_add(struct settled_records *s, const struct entry *e)
-{
-    if (!e->is_durable)
-        return;
-    store_be64(buf_reserve(&s->sequences, 8), e->sequence);
-    s->sequences.size += 8;
-    s->count++;
-}
-
-uint64_t
-settled_records_push(struct settled_records *s, struct queue *q)
-{
-    if (s->count == 0 || atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        buf_fini(&s->sequences); /* A deleted queue's log is gone as a whole. */
-        return 0;
-    }
-    return door_push(q->door, &(struct effect){
-                                  .kind = EFFECT_SETTLE,
-                                  .log = q->log,
-                                  .count = s->count,
-                                  .payload = s->sequences,
-                              });
-}
 
 static uint64_t
 window_cost(const struct entry *e)
@@ -51,21 +26,22 @@ prefetch_give(struct queue *q, struct consumer *c)
 uint64_t
 queue_settle(struct queue *q, const struct settle *items, size_t count)
 {
-    struct settled_records settled = { 0 };
-    if (q->log != 0)
-        for (size_t i = 0; i < count; i++)
-            settled_records_add(&settled, &items[i].entry);
+    struct effects settled;
+    effects_init(&settled, q, EFFECT_SETTLE);
+    for (size_t i = 0; q->log != 0 && i < count; i++)
+        effects_add_settled(&settled, &items[i].entry);
 
     lock_acquire(&q->lock);
     ASSERT(q->unacked_count >= count);
     q->unacked_count -= count;
-    const uint64_t ticket = settled_records_push(&settled, q);
+    const uint64_t ticket = effects_push(&settled, q, 0);
     for (size_t i = 0; i < count; i++)
         if (items[i].consumer != NULL)
             prefetch_give(q, items[i].consumer);
     if (q->ready_count > 0)
         queue_pump(q);
     lock_release(&q->lock);
+    effects_fini(&settled);
 
     for (size_t i = 0; i < count; i++)
         message_unref(items[i].entry.message);

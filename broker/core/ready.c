@@ -4,24 +4,82 @@
 #include "broker/base/panic.h"
 
 #define RETURNED_CAPACITY_KEPT 64
+#define FIRST_BLOCK_ENTRIES 6u
+/* The head keeps so much when the rest is paged, and is filled up below the other. */
+#define HEAD_OCTETS_KEPT (128u * 1024u)
+#define HEAD_OCTETS_LOW (256u * 1024u)
+
+static void
+block_charge(const struct ready_block *b, int sign)
+{
+    message_charge(sign * (int64_t)(sizeof(*b) + b->capacity * sizeof(b->entries[0])));
+}
+
+/* Small first: most queues are short. */
+static struct ready_block *
+block_create(const struct ready_block *before)
+{
+    uint32_t capacity = before == NULL ? FIRST_BLOCK_ENTRIES : before->capacity * 4;
+    if (capacity > READY_BLOCK_ENTRIES)
+        capacity = READY_BLOCK_ENTRIES;
+    struct ready_block *b = mem_alloc(sizeof(*b) + capacity * sizeof(b->entries[0]));
+    *b = (struct ready_block){ .capacity = capacity };
+    block_charge(b, 1);
+    return b;
+}
 
 void
-ready_append(struct ready *r, const struct entry *e)
+ready_block_free(struct ready_block *b)
 {
-    if (r->tail == NULL || r->tail_index == READY_BLOCK_ENTRIES) {
-        struct ready_block *block = mem_alloc(sizeof(*block));
-        block->next = NULL;
-        if (r->tail == NULL) {
-            r->head = block;
-            r->head_index = 0;
-        } else {
-            r->tail->next = block;
-        }
-        r->tail = block;
-        r->tail_index = 0;
+    block_charge(b, -1);
+    mem_free(b);
+}
+
+static void
+blocks_push(struct ready_blocks *blocks, struct ready_block *b)
+{
+    if (blocks->last == NULL)
+        blocks->first = b;
+    else
+        blocks->last->next = b;
+    blocks->last = b;
+    b->next = NULL;
+}
+
+static struct ready_block *
+blocks_pop(struct ready_blocks *blocks)
+{
+    struct ready_block *b = blocks->first;
+    blocks->first = b->next;
+    if (blocks->first == NULL)
+        blocks->last = NULL;
+    blocks->count -= b->end - b->first;
+    blocks->octets -= b->octets;
+    return b;
+}
+
+static void
+blocks_append(struct ready_blocks *blocks, const struct entry *e, uint64_t ticket)
+{
+    struct ready_block *b = blocks->last;
+    const uint64_t octets = message_cost(e->message);
+    if (b == NULL || b->end == b->capacity || b->octets >= READY_BLOCK_OCTETS) {
+        b = block_create(b);
+        blocks_push(blocks, b);
     }
-    r->tail->entries[r->tail_index++] = *e;
-    r->appended++;
+    b->entries[b->end++] = *e;
+    b->octets += octets;
+    if (ticket > b->ticket)
+        b->ticket = ticket;
+    blocks->count++;
+    blocks->octets += octets;
+}
+
+void
+ready_append(struct ready *r, const struct entry *e, uint64_t ticket)
+{
+    const bool is_whole = paged_count(&r->paged) == 0 && r->tail.count == 0;
+    blocks_append(is_whole ? &r->head : &r->tail, e, ticket);
 }
 
 void
@@ -44,7 +102,7 @@ ready_front(const struct ready *r)
 {
     if (r->returned_count > 0)
         return &r->returned[0];
-    return r->appended > 0 ? &r->head->entries[r->head_index] : NULL;
+    return r->head.count > 0 ? &r->head.first->entries[r->head.first->first] : NULL;
 }
 
 static struct entry
@@ -77,30 +135,88 @@ returned_take(struct ready *r)
 struct entry
 ready_take(struct ready *r)
 {
-    ASSERT(ready_count(r) > 0);
     if (r->returned_count > 0)
         return returned_take(r);
-    const struct entry front = r->head->entries[r->head_index++];
-    r->appended--;
-    if (r->appended == 0 || r->head_index == READY_BLOCK_ENTRIES) {
-        struct ready_block *spent = r->head;
-        r->head = spent->next;
-        r->head_index = 0;
-        if (r->head == NULL)
-            r->tail = NULL;
-        mem_free(spent);
-    }
+    ASSERT(r->head.count > 0);
+    struct ready_block *b = r->head.first;
+    const struct entry front = b->entries[b->first++];
+    const uint64_t octets = message_cost(front.message);
+    b->octets -= octets;
+    r->head.octets -= octets;
+    r->head.count--;
+    if (b->first == b->end)
+        ready_block_free(blocks_pop(&r->head));
+    if (r->head.count == 0)
+        ready_join(r);
     return front;
+}
+
+bool
+ready_runs_low(const struct ready *r)
+{
+    return paged_count(&r->paged) > 0 && r->head.octets < HEAD_OCTETS_LOW;
+}
+
+/* While nothing is paged: what the head need not keep becomes the tail. */
+static void
+split_head(struct ready *r)
+{
+    struct ready_blocks kept = { 0 };
+    while (r->head.first != NULL && kept.octets < HEAD_OCTETS_KEPT) {
+        struct ready_block *b = blocks_pop(&r->head);
+        kept.count += b->end - b->first;
+        kept.octets += b->octets;
+        blocks_push(&kept, b);
+    }
+    r->tail = r->head;
+    r->head = kept;
+}
+
+struct ready_block *
+ready_shed(struct ready *r, uint64_t committed)
+{
+    const bool is_whole = paged_count(&r->paged) == 0 && r->tail.count == 0;
+    if (is_whole && r->head.octets > HEAD_OCTETS_LOW)
+        split_head(r);
+    struct ready_block *b = r->tail.first;
+    if (b == NULL || b == r->tail.last || b->ticket > committed)
+        return NULL;
+    return blocks_pop(&r->tail);
+}
+
+void
+ready_restore(struct ready *r, const struct entry *e)
+{
+    blocks_append(&r->head, e, 0);
+}
+
+void
+ready_join(struct ready *r)
+{
+    if (paged_count(&r->paged) > 0 || r->tail.first == NULL)
+        return;
+    if (r->head.last == NULL)
+        r->head.first = r->tail.first;
+    else
+        r->head.last->next = r->tail.first;
+    r->head.last = r->tail.last;
+    r->head.count += r->tail.count;
+    r->head.octets += r->tail.octets;
+    r->tail = (struct ready_blocks){ 0 };
+}
+
+static void
+blocks_fini(struct ready_blocks *blocks)
+{
+    while (blocks->first != NULL)
+        ready_block_free(blocks_pop(blocks));
 }
 
 void
 ready_fini(struct ready *r)
 {
-    while (r->head != NULL) {
-        struct ready_block *next = r->head->next;
-        mem_free(r->head);
-        r->head = next;
-    }
+    blocks_fini(&r->head);
+    blocks_fini(&r->tail);
     mem_free(r->returned);
     *r = (struct ready){ 0 };
 }

@@ -5,7 +5,6 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/definition.h"
-#include "broker/core/record.h"
 
 #include <stdio.h>
 
@@ -26,7 +25,6 @@ struct recovery_state {
     struct recovered *counts;
     struct map logs;
     struct list bindings;
-    struct known_log *last; /* Records of one log come together. */
     struct buf complaint;
 };
 
@@ -56,11 +54,39 @@ restore_queue(struct recovery_state *s, const struct definition *d, struct bytes
         complain(s, "a queue", key);
         return;
     }
-    struct known_log *known = mem_alloc_zeroed(sizeof(*known));
-    known->id = d->log;
-    known->queue = vhost_restore_queue(s->broker->vhost, &spec);
-    map_insert(&s->logs, &known->by_id, d->log);
+    struct queue *q = vhost_restore_queue(s->broker->vhost, &spec);
+    for (uint64_t level = 0; level <= spec.effective.max_priority; level++) {
+        struct known_log *known = mem_alloc_zeroed(sizeof(*known));
+        known->id = d->log + level;
+        known->queue = q;
+        map_insert(&s->logs, &known->by_id, known->id);
+    }
     s->counts->queues++;
+}
+
+static bool
+id_matches(const struct map_node *node, const void *key)
+{
+    (void)node; /* The hash is the id. */
+    (void)key;
+    return true;
+}
+
+static struct queue *
+find_queue(struct recovery_state *s, uint64_t log)
+{
+    struct map_node *node = map_find(&s->logs, log, id_matches, NULL);
+    return node == NULL ? NULL : MAP_CONTAINER(node, struct known_log, by_id)->queue;
+}
+
+static void
+restore_watermark(struct recovery_state *s, const struct definition *d, struct bytes key)
+{
+    struct queue *q = find_queue(s, d->log);
+    if (q == NULL)
+        complain(s, "a watermark", key);
+    else
+        queue_restore_watermark(q, d->sequence);
 }
 
 static void
@@ -98,33 +124,20 @@ on_definition(void *context, struct bytes key, struct bytes row)
     case DEFINITION_BINDING:
         keep_binding(s, key);
         return;
+    case DEFINITION_WATERMARK:
+        restore_watermark(s, &d, key);
+        return;
     }
-}
-
-static bool
-id_matches(const struct map_node *node, const void *key)
-{
-    (void)node; /* The hash is the id. */
-    (void)key;
-    return true;
 }
 
 static void
-on_record(void *context, uint64_t log, uint64_t sequence, struct bytes record)
+on_log(void *context, const struct log_summary *summary)
 {
     struct recovery_state *s = context;
-    if (s->last == NULL || s->last->id != log) {
-        struct map_node *node = map_find(&s->logs, log, id_matches, NULL);
-        s->last = node == NULL ? NULL : MAP_CONTAINER(node, struct known_log, by_id);
-    }
-    uint8_t priority;
-    struct message *m = s->last == NULL ? NULL : record_decode(record, &priority);
-    if (m == NULL) {
-        complain(s, "a message", BYTES_NONE);
-        return;
-    }
-    queue_restore(s->last->queue, m, sequence, priority);
-    s->counts->messages++;
+    struct queue *q = find_queue(s, summary->log);
+    if (q == NULL || !queue_restore(q, summary))
+        complain(s, "messages of a queue", BYTES_NONE);
+    s->counts->messages += summary->count;
 }
 
 /* Bindings whose ends have gone are rows that their ends' deletion left behind. */
@@ -161,7 +174,7 @@ broker_recover(struct broker *b, struct engine *engine, struct recovered *out, c
     struct recovery_state s = { .broker = b, .counts = out };
     *out = (struct recovered){ 0 };
     list_init(&s.bindings);
-    const struct recovery recovery = { on_definition, on_record, &s };
+    const struct recovery recovery = { on_definition, on_log, &s };
     bool ok = engine_local_recover(engine, &recovery, problem, problem_size);
     restore_bindings(&s);
     forget_logs(&s);

@@ -4,7 +4,17 @@
 #include "broker/session/channel.h"
 #include "broker/session/worker.h"
 
-#include <stdlib.h>
+#define GROUP_BITS 11
+#define GROUP_SLOTS (1u << GROUP_BITS)
+#define GROUPED_BYTES                                                                              \
+    (BATCH_APPENDS_MAX * sizeof(struct append) > BATCH_SETTLES_MAX * sizeof(struct settle)         \
+         ? BATCH_APPENDS_MAX * sizeof(struct append)                                               \
+         : BATCH_SETTLES_MAX * sizeof(struct settle))
+
+_Static_assert(offsetof(struct append, queue) == 0, "group_by_queue looks there");
+_Static_assert(offsetof(struct settle, queue) == 0, "group_by_queue looks there");
+_Static_assert(2 * BATCH_APPENDS_MAX <= GROUP_SLOTS, "a slot must always be free");
+_Static_assert(2 * BATCH_SETTLES_MAX <= GROUP_SLOTS, "a slot must always be free");
 
 void
 batch_init(struct batch *b)
@@ -13,6 +23,8 @@ batch_init(struct batch *b)
         .appends = mem_alloc(BATCH_APPENDS_MAX * sizeof(*b->appends)),
         .publishes = mem_alloc(BATCH_PUBLISHES_MAX * sizeof(*b->publishes)),
         .settles = mem_alloc(BATCH_SETTLES_MAX * sizeof(*b->settles)),
+        .grouped = mem_alloc(GROUPED_BYTES),
+        .groups = mem_alloc_zeroed(GROUP_SLOTS * sizeof(*b->groups)),
     };
 }
 
@@ -23,6 +35,8 @@ batch_fini(struct batch *b)
     mem_free(b->appends);
     mem_free(b->publishes);
     mem_free(b->settles);
+    mem_free(b->grouped);
+    mem_free(b->groups);
 }
 
 static void batch_apply_appends(struct worker *w);
@@ -62,25 +76,58 @@ batch_publish(struct worker *w, struct channel *ch, const struct route *route, s
     }
 }
 
-/* By queue, and within one in order of arrival, which is the order in the array. */
-static int
-append_order(const void *a, const void *b)
+static struct queue *
+queue_of(const void *item)
 {
-    const struct append *x = a;
-    const struct append *y = b;
-    if (x->queue != y->queue)
-        return (uintptr_t)x->queue < (uintptr_t)y->queue ? -1 : 1;
-    return (x->publish > y->publish) - (x->publish < y->publish);
+    return *(struct queue *const *)item; /* The first member of what is grouped. */
 }
 
-static int
-settle_order(const void *a, const void *b)
+/* The group of a queue in this grouping; a new one if it has none yet. */
+static struct batch_group *
+group_find(struct batch *b, struct queue *q)
 {
-    const struct settle *x = a;
-    const struct settle *y = b;
-    if (x->queue != y->queue)
-        return (uintptr_t)x->queue < (uintptr_t)y->queue ? -1 : 1;
-    return (x->entry.sequence > y->entry.sequence) - (x->entry.sequence < y->entry.sequence);
+    size_t slot = ((uintptr_t)q >> 6) * UINT64_C(0x9E3779B97F4A7C15) >> (64 - GROUP_BITS);
+    struct batch_group *g = &b->groups[slot];
+    while (g->grouping == b->grouping && g->queue != q) {
+        slot = (slot + 1) % GROUP_SLOTS;
+        g = &b->groups[slot];
+    }
+    if (g->grouping != b->grouping)
+        *g = (struct batch_group){ .queue = q, .grouping = b->grouping };
+    return g;
+}
+
+/* Brings items of one queue together, in order of arrival, queues in order of their first: so each
+ * queue is locked once. There are never more queues than half of the slots. */
+static void
+group_by_queue(struct batch *b, void *items, size_t size, uint32_t count)
+{
+    uint8_t *from = items;
+    uint32_t next = 0;
+    b->grouping++;
+    for (uint32_t i = 0; i < count; i++)
+        group_find(b, queue_of(from + i * size))->count++;
+    for (uint32_t i = 0; i < count; i++) {
+        struct batch_group *g = group_find(b, queue_of(from + i * size));
+        if (!g->is_placed) {
+            g->is_placed = true;
+            g->next = next;
+            next += g->count;
+        }
+        memcpy(b->grouped + g->next++ * size, from + i * size, size);
+    }
+    memcpy(items, b->grouped, count * size);
+}
+
+/* Whether the items are of more than one queue. */
+static bool
+is_mixed(const void *items, size_t size, uint32_t count)
+{
+    const uint8_t *item = items;
+    for (uint32_t i = 1; i < count; i++)
+        if (queue_of(item + i * size) != queue_of(item))
+            return true;
+    return false;
 }
 
 /* What became of each message in one queue. Those that are in may be delivered and gone by now. */
@@ -105,11 +152,8 @@ batch_apply_appends(struct worker *w)
 {
     struct batch *b = &w->batch;
     const uint32_t count = b->append_count;
-    bool mixed = false;
-    for (uint32_t i = 1; i < count && !mixed; i++)
-        mixed = b->appends[i].queue != b->appends[0].queue;
-    if (mixed)
-        qsort(b->appends, count, sizeof(*b->appends), append_order);
+    if (is_mixed(b->appends, sizeof(*b->appends), count))
+        group_by_queue(b, b->appends, sizeof(*b->appends), count);
     for (uint32_t from = 0; from < count;) {
         uint32_t to = from + 1;
         while (to < count && b->appends[to].queue == b->appends[from].queue)
@@ -126,11 +170,8 @@ batch_apply_settles(struct worker *w, uint64_t *ticket)
 {
     struct batch *b = &w->batch;
     const uint32_t count = b->settle_count;
-    bool mixed = false;
-    for (uint32_t i = 1; i < count && !mixed; i++)
-        mixed = b->settles[i].queue != b->settles[0].queue;
-    if (mixed)
-        qsort(b->settles, count, sizeof(*b->settles), settle_order);
+    if (is_mixed(b->settles, sizeof(*b->settles), count))
+        group_by_queue(b, b->settles, sizeof(*b->settles), count);
     for (uint32_t from = 0; from < count;) {
         uint32_t to = from + 1;
         while (to < count && b->settles[to].queue == b->settles[from].queue)

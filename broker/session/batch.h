@@ -28,6 +28,15 @@ struct batch_publish {
     bool rejected;
 };
 
+/* What is known of one queue while items are grouped; of another grouping: nothing. */
+struct batch_group {
+    struct queue *queue;
+    uint64_t grouping;
+    uint32_t count;
+    uint32_t next;
+    bool is_placed;
+};
+
 struct batch {
     struct append *appends;
     uint32_t append_count;
@@ -35,6 +44,9 @@ struct batch {
     uint32_t publish_count;
     struct settle *settles;
     uint32_t settle_count;
+    uint8_t *grouped;           /* Items on their way to their places. */
+    struct batch_group *groups; /* Hashed by queue. */
+    uint64_t grouping;          /* The number of the one under way. */
 };
 
 void batch_init(struct batch *b);

@@ -110,7 +110,7 @@ channel_add_body(struct channel *ch, const uint8_t *data, size_t size)
 {
     if (ch->publish.message != NULL) {
         memcpy(message_body(ch->publish.message) + ch->body_at, data, size);
-        message_charge_body(size);
+        message_charge((int64_t)size);
     }
     ch->body_at += size;
 }
@@ -127,7 +127,7 @@ channel_body_space(struct channel *ch, size_t *space)
 void
 channel_body_received(struct channel *ch, size_t size)
 {
-    message_charge_body(size);
+    message_charge((int64_t)size);
     ch->body_at += size;
 }
 

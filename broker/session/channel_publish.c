@@ -115,7 +115,7 @@ message_with(struct message *m, const struct properties *p)
     copy->is_persistent = m->is_persistent;
     copy->priority = m->priority;
     memcpy(message_body(copy), message_body(m), m->body_size);
-    message_charge_body(m->body_size);
+    message_charge((int64_t)m->body_size);
     message_unref(m);
     return copy;
 }

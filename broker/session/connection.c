@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/session/channel.h"
+#include "broker/session/pending_get.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -280,7 +281,7 @@ void
 connection_unstall(struct connection *c, uint64_t committed)
 {
     if (c->pauses & PAUSE_STORE) {
-        if (door_is_full(c->worker->broker->door))
+        if (broker_is_behind(c->worker->broker))
             return;
         list_unlink(&c->in_stalled);
         connection_resume(c, PAUSE_STORE);
@@ -322,7 +323,7 @@ connection_check_pressure(struct connection *c)
     broker_check_memory(b);
     if (atomic_load_explicit(&b->memory_alarm, memory_order_relaxed)) {
         connection_block(c, "low on memory");
-    } else if (door_is_full(b->door) && !(c->pauses & (PAUSE_STORE | PAUSE_COMMIT))) {
+    } else if (broker_is_behind(b) && !(c->pauses & (PAUSE_STORE | PAUSE_COMMIT))) {
         list_push(&c->worker->stalled, &c->in_stalled);
         connection_pause(c, PAUSE_STORE);
     }
@@ -395,6 +396,7 @@ connection_release(struct connection *c)
     }
     list_unlink(&c->in_stalled);
     list_unlink(&c->in_blocked);
+    pending_get_drop(c);
     buf_fini(&c->stalled_reply);
     buf_fini(&c->partial);
     c->pauses &= PAUSE_OUTPUT;

@@ -38,6 +38,7 @@ enum connection_pause {
     PAUSE_OUTPUT = 2, /* It does not read what we write. */
     PAUSE_ALARM = 4,  /* It publishes, and memory is short. */
     PAUSE_STORE = 8,  /* It publishes faster than the store commits. */
+    PAUSE_GET = 16,   /* Its basic.get waits for a message to come back into memory. */
 };
 
 #define CONNECTION_PEER_SIZE 64
@@ -87,6 +88,7 @@ struct connection {
 
     uint64_t stall_ticket; /* PAUSE_COMMIT ends with this round. */
     struct buf stalled_reply;
+    struct pending_get *pending_get; /* Of PAUSE_GET; NULL if there is none. */
 
     bool can_cancel_notify;
     bool can_blocked;

@@ -17,6 +17,14 @@
 #define DOOR_BYTES_MAX (64u * 1024u * 1024u)
 
 static void
+wake_workers(void *context)
+{
+    struct server *s = context;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_committed(&s->workers[i]);
+}
+
+static void
 door_moved(void *context)
 {
     struct server *s = context;
@@ -26,8 +34,9 @@ door_moved(void *context)
             kill(getpid(), SIGTERM);
         return;
     }
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_post_committed(&s->workers[i]);
+    if (s->pager != NULL)
+        pager_post_committed(s->pager);
+    wake_workers(s);
 }
 
 struct worker *
@@ -119,21 +128,25 @@ create_workers(struct server *s, const struct config *config, char *problem, siz
 static bool
 open_store(struct server *s, const struct config *config, char *problem, size_t problem_size)
 {
+    char directory[4200];
+    snprintf(directory, sizeof(directory), "%s/transient", config->server.data_dir);
     if (config->testing.commit_delay_ms > 0) {
         s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,
                               door_moved, s);
-        broker_init(&s->broker, config, s->door);
+        s->pager = pager_create(s->door, directory, wake_workers, s);
+        broker_init(&s->broker, config, s->door, s->pager);
         return true;
     }
-    char directory[4200];
-    snprintf(directory, sizeof(directory), "%s/store", config->server.data_dir);
-    struct engine *engine = engine_local_open(directory, problem, problem_size);
+    char store[4200];
+    snprintf(store, sizeof(store), "%s/store", config->server.data_dir);
+    struct engine *engine = engine_local_open(store, problem, problem_size);
     if (engine == NULL)
         return false;
     const uint64_t started_ms = clock_monotonic_ms();
     struct recovered recovered;
     s->door = door_create(engine, DOOR_BYTES_MAX, door_moved, s);
-    broker_init(&s->broker, config, s->door);
+    s->pager = pager_create(s->door, directory, wake_workers, s);
+    broker_init(&s->broker, config, s->door, s->pager);
     if (!broker_recover(&s->broker, engine, &recovered, problem, problem_size))
         return false;
     log_info("store.recovered", "exchanges=%llu queues=%llu bindings=%llu messages=%llu ms=%llu",
@@ -177,7 +190,9 @@ server_join(struct server *s)
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
     /* Queues still push effects as they go, and the committer still wakes workers. */
+    pager_stop(s->pager);
     broker_fini(&s->broker);
     door_destroy(s->door);
+    pager_destroy(s->pager);
     free_workers(s, s->worker_count);
 }

@@ -13,6 +13,7 @@
 struct server {
     struct broker broker;
     struct door *door;
+    struct pager *pager;
     struct worker *workers;
     unsigned worker_count;
     struct listener listeners[CONFIG_LISTENERS_MAX];

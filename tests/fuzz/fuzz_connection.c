@@ -43,7 +43,7 @@ start_once(void)
     config.limits.max_message_size = 1u << 20;
     config.limits.consumer_timeout_ms = 0;
     door = door_create(engine_memory_create(0), 1u << 30, door_moved, NULL);
-    broker_init(&broker, &config, door);
+    broker_init(&broker, &config, door, NULL);
     const bool ready = worker_init(&worker, NULL, &broker, 0);
     ASSERT(ready);
 }
@@ -139,7 +139,7 @@ forget_everything(void)
     route_cache_fini(&worker.routes);
     broker_fini(&broker);
     ASSERT(message_memory() <= MEMORY_SLACK && message_memory() >= -MEMORY_SLACK);
-    broker_init(&broker, &config, door);
+    broker_init(&broker, &config, door, NULL);
     route_cache_init(&worker.routes);
 }
 

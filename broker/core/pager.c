@@ -1,0 +1,228 @@
+#include "broker/core/pager.h"
+
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/core/queue.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What may wait to be written before publishers pause. */
+#define UNWRITTEN_MAX (32 * 1024 * 1024)
+
+struct pager {
+    struct door *door;
+    pager_notify *notify;
+    void *context;
+    struct swap *swap;
+    pthread_t thread;
+    atomic_bool swap_fails;
+    _Atomic int64_t unwritten;
+
+    struct lock lock; /* Guards what follows. A leaf, below queues. */
+    pthread_cond_t wake;
+    struct list asked;
+    bool committed; /* Since the last look. */
+    bool stopping;
+
+    struct list awaiting;    /* The thread's: queues that wait for a commit. */
+    atomic_bool is_awaiting; /* There may be some: only then commits matter. */
+};
+
+bool
+pager_ask(struct pager *p, struct queue *q)
+{
+    lock_acquire(&p->lock);
+    const bool accepted = !p->stopping;
+    if (accepted) {
+        queue_ref(q);
+        list_push(&p->asked, &q->in_asked);
+    }
+    lock_release(&p->lock);
+    if (accepted)
+        pthread_cond_signal(&p->wake);
+    return accepted;
+}
+
+void
+pager_post_committed(struct pager *p)
+{
+    if (!atomic_load(&p->is_awaiting))
+        return;
+    lock_acquire(&p->lock);
+    p->committed = true;
+    lock_release(&p->lock);
+    pthread_cond_signal(&p->wake);
+}
+
+void
+pager_note_unwritten(struct pager *p, int64_t octets)
+{
+    const int64_t before = atomic_fetch_add(&p->unwritten, octets);
+    if (before > UNWRITTEN_MAX && before + octets <= UNWRITTEN_MAX)
+        p->notify(p->context);
+}
+
+bool
+pager_is_behind(const struct pager *p)
+{
+    return atomic_load_explicit(&p->unwritten, memory_order_relaxed) > UNWRITTEN_MAX &&
+           !atomic_load_explicit(&p->swap_fails, memory_order_relaxed);
+}
+
+bool
+pager_write_page(struct pager *p, struct swap_page *page, struct bytes octets)
+{
+    const bool ok = swap_write(p->swap, page, octets);
+    if (!ok && !p->swap_fails)
+        log_warning("swap.write",
+                    "msg=\"transient messages cannot leave memory: %s; they stay there, and "
+                    "publishers are blocked if memory runs short\"",
+                    strerror(errno));
+    if (ok && p->swap_fails)
+        log_info("swap.write", "msg=\"transient messages can leave memory again\"");
+    p->swap_fails = !ok;
+    if (!ok)
+        p->notify(p->context);
+    return ok;
+}
+
+bool
+pager_read_page(struct pager *p, const struct swap_page *page, struct buf *out)
+{
+    return swap_read(p->swap, page, out);
+}
+
+void
+pager_free_page(struct pager *p, struct swap_page *page)
+{
+    swap_free(p->swap, page);
+}
+
+/* Takes what has been asked for. False when it is time to stop. */
+static bool
+wait_for_work(struct pager *p, struct list *asked) UNCHECKED_LOCKING
+{
+    list_init(asked);
+    lock_acquire(&p->lock);
+    while (list_is_empty(&p->asked) && !p->stopping &&
+           !(p->committed && !list_is_empty(&p->awaiting)))
+        pthread_cond_wait(&p->wake, &p->lock.mutex);
+    list_move_all(asked, &p->asked);
+    p->committed = false;
+    const bool goes_on = !p->stopping;
+    lock_release(&p->lock);
+    return goes_on;
+}
+
+/* From now on it may be asked for again. */
+static bool
+take_asked(struct pager *p, struct queue *q)
+{
+    lock_acquire(&p->lock);
+    const bool was_asked = list_is_linked(&q->in_asked);
+    list_unlink(&q->in_asked);
+    lock_release(&p->lock);
+    return was_asked;
+}
+
+/* It keeps the reference while the queue waits. */
+static void
+look_at(struct pager *p, struct queue *q)
+{
+    const uint64_t ticket = queue_page(q);
+    if (ticket == 0 || list_is_linked(&q->in_awaiting)) {
+        queue_unref(q);
+        return;
+    }
+    list_push(&p->awaiting, &q->in_awaiting);
+    atomic_store(&p->is_awaiting, true);
+    if (door_committed(p->door) >= ticket)
+        pager_post_committed(p); /* Between its look and ours. */
+}
+
+static void
+look_at_awaiting(struct pager *p)
+{
+    struct list again;
+    list_init(&again);
+    list_move_all(&again, &p->awaiting);
+    atomic_store(&p->is_awaiting, false);
+    while (!list_is_empty(&again)) {
+        struct queue *q = LIST_CONTAINER(again.next, struct queue, in_awaiting);
+        list_unlink(&q->in_awaiting);
+        if (take_asked(p, q))
+            queue_unref(q); /* One look serves both. */
+        look_at(p, q);
+    }
+}
+
+static void
+let_go(struct list *asked)
+{
+    while (!list_is_empty(asked)) {
+        struct queue *q = LIST_CONTAINER(asked->next, struct queue, in_asked);
+        list_unlink(&q->in_asked);
+        queue_unref(q);
+    }
+}
+
+static void *
+pager_main(void *argument)
+{
+    struct pager *p = argument;
+    struct list asked;
+    while (wait_for_work(p, &asked)) {
+        look_at_awaiting(p);
+        while (!list_is_empty(&asked)) {
+            struct queue *q = LIST_CONTAINER(asked.next, struct queue, in_asked);
+            take_asked(p, q);
+            look_at(p, q);
+        }
+    }
+    let_go(&asked);
+    while (!list_is_empty(&p->awaiting)) {
+        struct queue *q = LIST_CONTAINER(p->awaiting.next, struct queue, in_awaiting);
+        list_unlink(&q->in_awaiting);
+        queue_unref(q);
+    }
+    return NULL;
+}
+
+struct pager *
+pager_create(struct door *door, const char *directory, pager_notify *notify, void *context)
+{
+    struct pager *p = mem_alloc_zeroed(sizeof(*p));
+    p->door = door;
+    p->notify = notify;
+    p->context = context;
+    p->swap = swap_create(directory);
+    lock_init(&p->lock);
+    pthread_cond_init(&p->wake, NULL);
+    list_init(&p->asked);
+    list_init(&p->awaiting);
+    const int error = pthread_create(&p->thread, NULL, pager_main, p);
+    if (error != 0)
+        PANIC("cannot start the pager thread: error %d; raise the limit of threads", error);
+    pthread_setname_np(p->thread, "pager");
+    return p;
+}
+
+void
+pager_stop(struct pager *p)
+{
+    lock_acquire(&p->lock);
+    p->stopping = true;
+    lock_release(&p->lock);
+    pthread_cond_signal(&p->wake);
+    pthread_join(p->thread, NULL);
+    swap_destroy(p->swap);
+}
+
+void
+pager_destroy(struct pager *p)
+{
+    pthread_cond_destroy(&p->wake);
+    lock_fini(&p->lock);
+    mem_free(p);
+}

@@ -1,0 +1,466 @@
+/* Messages leave memory and come back: what is done under the queue's lock, and what the pager does
+ * for it without. */
+
+#include "broker/core/queue.h"
+
+#include "broker/base/endian.h"
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/core/pager.h"
+#include "broker/core/queue_internal.h"
+#include "broker/core/record.h"
+#include "persistence/log_index.h"
+
+/* Read back at a time, by whether memory is short. */
+#define FETCH_OCTETS (512u * 1024u)
+#define FETCH_OCTETS_SHORT (64u * 1024u)
+/* Pages written before another queue has its turn. */
+#define PAGES_A_TURN 16
+
+/* Entries in order of sequence, each with a reference to its message. */
+struct entries {
+    struct entry *items;
+    size_t count;
+    size_t capacity;
+    uint64_t octets;
+};
+
+static void
+entries_push(struct entries *l, const struct entry *e)
+{
+    if (l->count == l->capacity) {
+        l->capacity = l->capacity == 0 ? 64 : l->capacity * 2;
+        l->items = mem_resize(l->items, l->capacity * sizeof(*l->items));
+    }
+    l->items[l->count++] = *e;
+    l->octets += message_cost(e->message);
+}
+
+/* Lets go of the messages from number `from` on. */
+static void
+entries_fini(struct entries *l, size_t from)
+{
+    for (size_t i = from; i < l->count; i++)
+        message_unref(l->items[i].message);
+    mem_free(l->items);
+}
+
+void
+queue_ask_pager(struct queue *q)
+{
+    if (q->is_asked || q->pager == NULL)
+        return;
+    q->is_asked = pager_ask(q->pager, q);
+}
+
+static void
+note_written(const struct queue *q, struct page *page)
+{
+    pager_note_unwritten(q->pager, -(int64_t)page->octets);
+    page->octets = 0;
+}
+
+void
+page_discard(struct page *page)
+{
+    for (size_t i = 0; i < page->entry_count; i++)
+        message_unref(page->entries[i].message);
+    mem_free(page->entries);
+    mem_free(page);
+}
+
+void
+queue_discard_paged(struct queue *q, unsigned level)
+{
+    struct paged *p = &q->levels[level].paged;
+    if (p->records > 0 && !atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
+        struct effect purge = { .kind = EFFECT_PURGE, .log = q->log + level, .sequence = p->first };
+        store_be64(buf_reserve(&purge.payload, 8), p->last);
+        purge.payload.size = 8;
+        door_push(q->door, &purge);
+    }
+    if (p->pages.first != NULL) {
+        page_list_join(&q->dead_pages, &p->pages);
+        queue_ask_pager(q);
+    }
+    *p = (struct paged){ .version = p->version + 1 };
+}
+
+/* Records need only be forgotten; what has none becomes a page. */
+static void
+page_out(struct queue *q, struct ready *r, struct ready_block *b, struct message_list *dropped)
+{
+    struct paged *p = &r->paged;
+    struct page *page = NULL;
+    for (uint32_t i = b->first; i < b->end; i++) {
+        const struct entry *e = &b->entries[i];
+        if (e->is_durable) {
+            if (p->records++ == 0)
+                p->first = e->sequence;
+            p->last = e->sequence;
+            message_list_add(dropped, e->message);
+            continue;
+        }
+        if (page == NULL) {
+            page = mem_alloc_zeroed(sizeof(*page));
+            page->entries = mem_alloc((b->end - i) * sizeof(*e));
+            page->first = e->sequence;
+        }
+        page->last = e->sequence;
+        page->entries[page->entry_count++] = *e;
+        page->octets += message_cost(e->message);
+    }
+    if (page == NULL)
+        return;
+    page->count = page->entry_count;
+    p->others += page->count;
+    pager_note_unwritten(q->pager, (int64_t)page->octets);
+    page_list_push(&p->pages, page);
+    if (p->unwritten == NULL)
+        p->unwritten = page;
+}
+
+void
+queue_shed(struct queue *q, struct message_list *dropped)
+{
+    if (q->pager == NULL || (q->log != 0 && !door_can_read(q->door)))
+        return;
+    const uint64_t committed = door_committed(q->door);
+    uint64_t excess = message_over_budget();
+    for (unsigned level = 0; level <= q->effective.max_priority && excess > 0; level++) {
+        struct ready *r = &q->levels[level];
+        struct ready_block *b;
+        while (excess > 0 && (b = ready_shed(r, committed)) != NULL) {
+            excess -= b->octets < excess ? b->octets : excess;
+            page_out(q, r, b, dropped);
+            ready_block_free(b);
+        }
+        if (r->paged.unwritten != NULL)
+            queue_ask_pager(q);
+    }
+}
+
+/* What a page becomes in the swap: records, whose offsets count from its first sequence. */
+static void
+page_encode(const struct page *page, struct buf *out)
+{
+    for (size_t i = 0; i < page->entry_count; i++) {
+        const struct entry *e = &page->entries[i];
+        record_append(out, e->message, (uint32_t)(e->sequence - page->first), e->priority, 0);
+    }
+}
+
+/* The first page of any level that is still in memory. */
+static struct page *
+unwritten_page(struct queue *q, struct paged **paged)
+{
+    for (unsigned level = 0; level <= q->effective.max_priority; level++) {
+        *paged = &q->levels[level].paged;
+        if ((*paged)->unwritten != NULL)
+            return (*paged)->unwritten;
+    }
+    return NULL;
+}
+
+/* Writes one page. Only this thread frees pages, so it stays where it is, whatever the queue does.
+ * False if there is none, or no room. */
+static bool
+write_page(struct queue *q)
+{
+    struct paged *p;
+    struct buf octets = { 0 };
+    lock_acquire(&q->lock);
+    struct page *page = unwritten_page(q, &p);
+    lock_release(&q->lock);
+    if (page == NULL)
+        return false;
+    page_encode(page, &octets);
+    const bool written = pager_write_page(q->pager, &page->place, buf_bytes(&octets));
+    buf_fini(&octets);
+    if (!written)
+        return false;
+    lock_acquire(&q->lock);
+    struct entry *entries = page->entries;
+    const size_t count = page->entry_count;
+    page->entries = NULL;
+    page->entry_count = 0;
+    /* A purge may have taken it out meanwhile; what is unwritten then is another page, or none. */
+    if (unwritten_page(q, &p) == page)
+        p->unwritten = page->next;
+    lock_release(&q->lock);
+    for (size_t i = 0; i < count; i++)
+        message_unref(entries[i].message);
+    mem_free(entries);
+    note_written(q, page);
+    return true;
+}
+
+static void
+free_dead_pages(struct queue *q)
+{
+    struct page_list dead;
+    lock_acquire(&q->lock);
+    dead = q->dead_pages;
+    q->dead_pages = (struct page_list){ 0 };
+    lock_release(&q->lock);
+    while (dead.first != NULL) {
+        struct page *page = page_list_pop(&dead);
+        pager_free_page(q->pager, &page->place);
+        note_written(q, page);
+        page_discard(page);
+    }
+}
+
+/* What is read back for one level. */
+struct fetch {
+    struct queue *queue;
+    unsigned level;
+    uint64_t version;
+    uint64_t octets_max;
+    uint64_t from; /* Records from here */
+    uint64_t to;   /* to here. */
+    size_t expected;
+    struct page *page; /* The first one, or NULL. */
+    struct entries records;
+    struct entries others;
+    bool failed;
+};
+
+static bool
+visit_record(void *context, uint64_t sequence, struct bytes record)
+{
+    struct fetch *f = context;
+    uint8_t priority;
+    const struct entry e = {
+        .sequence = sequence,
+        .message = record_decode(record, &priority),
+        .priority = (uint8_t)f->level,
+        .is_durable = true,
+        .redelivered = sequence <= f->queue->watermark.recovered,
+    };
+    if (e.message == NULL) {
+        f->failed = true;
+        return false;
+    }
+    entries_push(&f->records, &e);
+    return f->records.octets < f->octets_max;
+}
+
+static void
+read_records(struct fetch *f)
+{
+    const struct log_reading reading = {
+        .log = f->queue->log + f->level,
+        .from = f->from,
+        .to = f->to,
+        .visit = visit_record,
+        .context = f,
+    };
+    const bool sound = door_read(f->queue->door, &reading);
+    const bool has_all = f->records.count == f->expected || f->records.octets >= f->octets_max;
+    /* What comes before the damage is still delivered. */
+    if ((!sound || !has_all) && f->records.count == 0)
+        f->failed = true;
+}
+
+static void
+read_page(struct fetch *f)
+{
+    struct buf octets = { 0 };
+    for (size_t i = f->page->taken; i < f->page->entry_count; i++) {
+        message_ref(f->page->entries[i].message);
+        entries_push(&f->others, &f->page->entries[i]);
+    }
+    if (f->page->entries != NULL)
+        return; /* It has not been written yet. */
+    f->failed = !pager_read_page(f->queue->pager, &f->page->place, &octets);
+    struct bytes rest = buf_bytes(&octets);
+    struct record record;
+    for (size_t i = 0; !f->failed && payload_next(&rest, &record); i++) {
+        struct entry e = { .sequence = f->page->first + record.offset };
+        if (i < f->page->taken)
+            continue;
+        e.message = record_decode(record.octets, &e.priority);
+        f->failed = e.message == NULL;
+        if (!f->failed)
+            entries_push(&f->others, &e);
+    }
+    buf_fini(&octets);
+}
+
+/* Picks what is wanted most. */
+static bool
+fetch_start(struct queue *q, struct fetch *f)
+{
+    bool any = false;
+    lock_acquire(&q->lock);
+    for (int level = q->effective.max_priority; level >= 0 && !any; level--) {
+        const struct paged *p = &q->levels[level].paged;
+        any = p->is_wanted && paged_count(p) > 0;
+        *f = (struct fetch){
+            .queue = q,
+            .level = (unsigned)level,
+            .version = p->version,
+            .octets_max = message_is_over_budget() ? FETCH_OCTETS_SHORT : FETCH_OCTETS,
+            .from = p->first,
+            .to = p->last,
+            .expected = p->records,
+            .page = p->pages.first,
+        };
+    }
+    lock_release(&q->lock);
+    return any;
+}
+
+/* Up to which sequence everything that has been paged is at hand. */
+static uint64_t
+fetch_bound(const struct fetch *f)
+{
+    uint64_t bound = UINT64_MAX;
+    if (f->records.count < f->expected)
+        bound = f->records.count == 0 ? 0 : f->records.items[f->records.count - 1].sequence;
+    if (f->page != NULL && f->others.count == 0 && bound >= f->page->first)
+        bound = f->page->first - 1;
+    if (f->others.count > 0 && f->page->next != NULL && bound > f->page->last)
+        bound = f->page->last;
+    return bound;
+}
+
+static void
+take_record(struct paged *p, const struct entry *e)
+{
+    p->records--;
+    p->first = e->sequence + 1;
+}
+
+/* Returns the page if it is all in memory again. */
+static struct page *
+take_other(struct paged *p)
+{
+    struct page *page = p->pages.first;
+    p->others--;
+    page->taken++;
+    if (page->taken < page->count)
+        return NULL;
+    if (p->unwritten == page)
+        p->unwritten = page->next;
+    return page_list_pop(&p->pages);
+}
+
+/* Merges both kinds by sequence behind the head. */
+static void
+fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
+{
+    const uint64_t bound = fetch_bound(f);
+    for (;;) {
+        const struct entry *record =
+            *records < f->records.count ? &f->records.items[*records] : NULL;
+        const struct entry *other = *others < f->others.count ? &f->others.items[*others] : NULL;
+        const bool takes_record =
+            record != NULL && (other == NULL || record->sequence < other->sequence);
+        const struct entry *next = takes_record ? record : other;
+        if (next == NULL || next->sequence > bound)
+            break;
+        ready_restore(r, next);
+        if (takes_record) {
+            take_record(&r->paged, record);
+            ++*records;
+        } else {
+            struct page *done = take_other(&r->paged);
+            if (done != NULL)
+                page_list_push(&f->queue->dead_pages, done);
+            ++*others;
+        }
+    }
+    ready_join(r);
+}
+
+static void
+note_broken(struct queue *q, struct paged *p)
+{
+    p->is_broken = true;
+    log_error("queue.broken",
+              "queue=\"%.*s\" ready=%zu msg=\"its next message cannot be read: nothing of this "
+              "queue is delivered until it is purged, or the broker is started on a sound store; "
+              "see the line before\"",
+              BYTES_ARGS(q->name), q->ready_count);
+}
+
+static void
+fetch_finish(struct fetch *f)
+{
+    struct queue *q = f->queue;
+    struct message_list dropped = { 0 };
+    size_t records = 0;
+    size_t others = 0;
+    lock_acquire(&q->lock);
+    struct ready *r = &q->levels[f->level];
+    if (r->paged.version == f->version) {
+        r->paged.is_wanted = false;
+        if (f->failed)
+            note_broken(q, &r->paged);
+        else
+            fetch_install(f, r, &records, &others);
+        queue_resume(q, &dropped);
+    }
+    lock_release(&q->lock);
+    /* What has been taken in the queue owns its references; a page that is not written yet owns
+     * those of its entries beside. */
+    entries_fini(&f->records, records);
+    entries_fini(&f->others, others);
+    message_list_release(&dropped);
+}
+
+static bool
+fetch_once(struct queue *q)
+{
+    struct fetch f;
+    if (!fetch_start(q, &f))
+        return false;
+    if (f.expected > 0)
+        read_records(&f);
+    const bool reaches_page = f.records.count == f.expected ||
+                              f.page == NULL ||
+                              f.records.items[f.records.count - 1].sequence > f.page->first;
+    if (f.page != NULL && !f.failed && reaches_page)
+        read_page(&f);
+    fetch_finish(&f);
+    return true;
+}
+
+/* What waited for its reservation goes on, or still waits for the ticket that is returned. */
+static uint64_t
+resume_after_commit(struct queue *q)
+{
+    struct message_list dropped = { 0 };
+    uint64_t ticket = 0;
+    lock_acquire(&q->lock);
+    if (door_committed(q->door) < q->watermark.ticket)
+        ticket = q->watermark.ticket;
+    else
+        queue_resume(q, &dropped);
+    lock_release(&q->lock);
+    message_list_release(&dropped);
+    return ticket;
+}
+
+uint64_t
+queue_page(struct queue *q)
+{
+    bool goes_on;
+    lock_acquire(&q->lock);
+    q->is_asked = false;
+    lock_release(&q->lock);
+    free_dead_pages(q);
+    int pages = 0;
+    while (pages < PAGES_A_TURN && write_page(q))
+        pages++;
+    goes_on = fetch_once(q) || pages == PAGES_A_TURN;
+    free_dead_pages(q);
+    if (goes_on) {
+        lock_acquire(&q->lock);
+        queue_ask_pager(q); /* Others first. */
+        lock_release(&q->lock);
+    }
+    return resume_after_commit(q);
+}

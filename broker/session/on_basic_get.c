@@ -1,0 +1,107 @@
+/* basic.get. */
+
+#include "broker/base/mem.h"
+#include "broker/session/arguments.h"
+#include "broker/session/channel.h"
+#include "broker/session/pending_get.h"
+
+static void
+reply_get_ok(struct channel *ch, struct queue *q, const struct entry *e, size_t left, bool no_ack)
+{
+    const uint64_t tag = ++ch->delivery_tag;
+    const union amqp_method method = { .basic_get_ok = {
+                                           .id = AMQP_ID_basic_get_ok,
+                                           .delivery_tag = tag,
+                                           .redelivered = e->redelivered,
+                                           .exchange = message_exchange(e->message),
+                                           .routing_key = message_key(e->message),
+                                           .message_count = (uint32_t)left,
+                                       } };
+    channel_send_content(ch, &method, e->message);
+    queue_ref(q); /* The item's, since it has no consumer. */
+    const struct settle settle = { q, NULL, *e };
+    if (no_ack)
+        batch_settle(ch->connection->worker, &settle);
+    else
+        unacked_push(&ch->unacked, &(struct unacked_item){
+                                       .tag = tag,
+                                       .settle = settle,
+                                       .sent_ms = ch->connection->worker->loop.now_ms,
+                                   });
+}
+
+/* Sends the answer; false if it has to wait, and the getter will hear when. */
+static bool
+try_get(struct channel *ch, struct queue *q, bool no_ack, struct getter *getter)
+{
+    struct entry e;
+    size_t left;
+    switch (queue_get(q, getter, &e, &left)) {
+    case GET_DONE:
+        reply_get_ok(ch, q, &e, left, no_ack);
+        return true;
+    case GET_EMPTY:
+        CHANNEL_SEND(ch, basic_get_empty, .reserved_cluster_id = BYTES_NONE);
+        return true;
+    case GET_LATER:
+        return false;
+    }
+    return true;
+}
+
+static void
+retry_get(struct mail *mail)
+{
+    struct pending_get *g = LIST_CONTAINER(mail, struct pending_get, getter.mail);
+    struct connection *c = g->connection;
+    struct channel *ch = connection_find_channel(c, g->channel);
+    if (ch != NULL && !try_get(ch, g->queue, g->no_ack, &g->getter))
+        return;
+    batch_flush(c->worker);
+    pending_get_drop(c);
+    connection_resume(c, PAUSE_GET);
+}
+
+void
+pending_get_drop(struct connection *c)
+{
+    struct pending_get *g = c->pending_get;
+    if (g == NULL)
+        return;
+    c->pending_get = NULL;
+    queue_forget_getter(g->queue, &g->getter);
+    loop_unpost(&c->worker->loop, &g->getter.mail);
+    queue_unref(g->queue);
+    mem_free(g);
+}
+
+/* The mail may come before this returns to the loop, never before it returns to the caller. */
+static void
+wait_for_front(struct channel *ch, struct queue *q, bool no_ack)
+{
+    struct connection *c = ch->connection;
+    struct pending_get *g = mem_alloc_zeroed(sizeof(*g));
+    list_init(&g->getter.in_queue);
+    mail_init(&g->getter.mail, retry_get);
+    g->getter.loop = &c->worker->loop;
+    g->connection = c;
+    g->channel = ch->number;
+    g->no_ack = no_ack;
+    g->queue = q;
+    queue_ref(q);
+    c->pending_get = g;
+    connection_pause(c, PAUSE_GET);
+    loop_post(g->getter.loop, &g->getter.mail); /* It may be ready by now. */
+}
+
+bool
+on_basic_get(struct channel *ch, const struct amqp_basic_get *m, struct amqp_exception *ex)
+{
+    struct queue *q = channel_use_queue(ch, m->queue, ex);
+    if (q == NULL)
+        return false;
+    if (!try_get(ch, q, m->no_ack, NULL))
+        wait_for_front(ch, q, m->no_ack);
+    queue_unref(q);
+    return true;
+}

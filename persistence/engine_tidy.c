@@ -1,0 +1,159 @@
+/* Giving space back. Rows that are deleted leave their octets in files until RocksDB merges them,
+ * which it does in its own time, and maybe never. A thread compares what the directory takes with
+ * what is alive, and has it merged when most of it is dead: so that each octet that is alive is
+ * written again about once for each that is freed. */
+
+#include "persistence/engine_local.h"
+
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/base/panic.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define LOOK_MS 1000
+/* What may be dead beyond as much as is alive: while the store is written to, when the log and the
+ * write buffers come and go, and when it rests. */
+#define DEAD_BYTES_BUSY (256u * 1024u * 1024u)
+#define DEAD_BYTES_IDLE (40u * 1024u * 1024u)
+/* After a merge nothing is merged for so many times as long as it took. */
+#define REST_FACTOR 4u
+
+struct engine_tidy {
+    struct engine_local *engine;
+    char *directory;
+    pthread_t thread;
+    struct lock lock;
+    pthread_cond_t wake;
+    bool stopping;
+
+    /* The thread's. */
+    uint64_t written_before; /* Batches at the last look. */
+    uint64_t rest_until_ms;
+    uint64_t futile_bytes; /* Merging did not get below: not tried again until it is more. */
+};
+
+static uint64_t
+directory_bytes(const char *directory)
+{
+    uint64_t bytes = 0;
+    char path[4400];
+    struct stat status;
+    DIR *d = opendir(directory);
+    if (d == NULL)
+        return 0;
+    for (const struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+        if (stat(path, &status) == 0 && S_ISREG(status.st_mode))
+            bytes += (uint64_t)status.st_size;
+    }
+    closedir(d);
+    return bytes;
+}
+
+static void
+merge_all(struct engine_tidy *t)
+{
+    struct engine_local *e = t->engine;
+    char *error = NULL;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_flush(e->db, flush, &error);
+    rocksdb_flushoptions_destroy(flush);
+    if (error != NULL) {
+        log_error("store.flush", "msg=\"%s\"", error);
+        rocksdb_free(error);
+        return;
+    }
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
+    rocksdb_compact_range_opt(e->db, options, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(options);
+}
+
+static void
+look(struct engine_tidy *t)
+{
+    struct engine_local *e = t->engine;
+    lock_acquire(&e->lock);
+    const uint64_t alive = e->index.journal_bytes + e->index.chunk_bytes_alive;
+    const bool idle = e->written == t->written_before && !e->is_writing;
+    const bool broken = e->unreadable;
+    t->written_before = e->written;
+    lock_release(&e->lock);
+    const uint64_t bytes = directory_bytes(t->directory);
+    const uint64_t started = clock_monotonic_ms();
+    if (broken || bytes <= 2 * alive + (idle ? DEAD_BYTES_IDLE : DEAD_BYTES_BUSY) ||
+        started < t->rest_until_ms || (idle && bytes <= t->futile_bytes))
+        return;
+    merge_all(t);
+    const uint64_t now = clock_monotonic_ms();
+    const uint64_t left = directory_bytes(t->directory);
+    t->rest_until_ms = now + (now - started) * REST_FACTOR + LOOK_MS;
+    t->futile_bytes = left;
+    log_info("store.merged", "before_bytes=%llu after_bytes=%llu alive_bytes=%llu ms=%llu",
+             (unsigned long long)bytes, (unsigned long long)left, (unsigned long long)alive,
+             (unsigned long long)(now - started));
+}
+
+/* False when it is time to stop. */
+static bool
+wait_a_while(struct engine_tidy *t) UNCHECKED_LOCKING
+{
+    const uint64_t due = clock_monotonic_ms() + LOOK_MS;
+    const struct timespec until = { (time_t)(due / 1000u), (long)(due % 1000u) * 1000000L };
+    lock_acquire(&t->lock);
+    while (!t->stopping && clock_monotonic_ms() < due)
+        pthread_cond_timedwait(&t->wake, &t->lock.mutex, &until);
+    const bool goes_on = !t->stopping;
+    lock_release(&t->lock);
+    return goes_on;
+}
+
+static void *
+tidy_main(void *argument)
+{
+    struct engine_tidy *t = argument;
+    while (wait_a_while(t))
+        look(t);
+    return NULL;
+}
+
+struct engine_tidy *
+engine_tidy_start(struct engine_local *e, const char *directory)
+{
+    struct engine_tidy *t = mem_alloc_zeroed(sizeof(*t));
+    const size_t size = strlen(directory) + 1;
+    t->engine = e;
+    t->directory = mem_alloc(size);
+    memcpy(t->directory, directory, size);
+    lock_init(&t->lock);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    const int error = pthread_create(&t->thread, NULL, tidy_main, t);
+    if (error != 0)
+        PANIC("cannot start the tidy thread: error %d; raise the limit of threads", error);
+    pthread_setname_np(t->thread, "store-tidy");
+    return t;
+}
+
+void
+engine_tidy_stop(struct engine_tidy *t)
+{
+    lock_acquire(&t->lock);
+    t->stopping = true;
+    lock_release(&t->lock);
+    pthread_cond_signal(&t->wake);
+    rocksdb_disable_manual_compaction(t->engine->db);
+    pthread_join(t->thread, NULL);
+    pthread_cond_destroy(&t->wake);
+    lock_fini(&t->lock);
+    mem_free(t->directory);
+    mem_free(t);
+}
