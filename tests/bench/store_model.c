@@ -242,6 +242,7 @@ static void
 step_sort(struct store *s, struct step *step)
 {
     const uint64_t logs = s->set->logs;
+    ASSERT(logs > 0);
     step->ends = mem_alloc_zeroed((logs + 1) * sizeof(uint32_t));
     step->loaded = mem_alloc((step->last - step->first) * sizeof(uint8_t *));
     for (uint64_t n = step->first; n < step->last; n++) {

@@ -26,7 +26,7 @@
 struct settings {
     uint64_t messages, logs, round_min, round_max, settle_after, stuck_every, sync;
     uint64_t journal_mb, floor_mb, step_kb, slice_kb, chunk_kb, thread, from_disk, families;
-    uint64_t chunk_rows, cut_range, drain, kill_at, buffer_mb, buffers, wal_mb, trace;
+    uint64_t chunk_rows, cut_range, drain, flush_mb, kill_at, buffer_mb, buffers, wal_mb, trace;
     char journal_options[256], chunk_options[256];
 };
 

@@ -5,8 +5,8 @@
  *     bench_store_relocation DIRECTORY SCENARIO [--quick] [knob=value...]
  *
  * A scenario is a list of runs, a run a line of knobs (see `scenarios`); knobs of the command line
- * come after and win; --quick makes long runs shorter. Each run is a process of its own, so that
- * its memory, CPU and I/O are what the kernel counts for it. The store lies in
+ * come after and win; --quick makes long runs shorter; --help lists both. Each run is a process of
+ * its own, so that its memory, CPU and I/O are what the kernel counts for it. The store lies in
  * DIRECTORY/store-relocation, which is emptied each time.
  */
 
@@ -28,51 +28,49 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RANGE_CHUNKS 64u /* Chunks of a log that one DeleteRange covers. */
-#define ITERATOR_PAGES                                                                             \
-    256u /* An iterator keeps deleted files on disk; it is renewed after these. */
+#define RANGE_CHUNKS 64u    /* Chunks of a log that one DeleteRange covers. */
+#define ITERATOR_PAGES 256u /* Then it is renewed: an iterator keeps deleted files. */
 #define QUICK_MESSAGES 5000000u
 #define RAW_SECONDS 1.5
 #define MB (1024.0 * 1024.0)
 
-#define KNOB(field, text)                                                                          \
-    {                                                                                              \
-#field, offsetof(struct settings, field), text                                             \
-    }
+/* Name of a knob and where it is. */
+#define KNOB(field) #field, offsetof(struct settings, field)
 static const struct {
     const char *name;
     size_t offset;
     const char *text;
 } knobs[] = {
-    KNOB(messages, "to publish"),
-    KNOB(logs, "queues they go to, in turn"),
-    KNOB(round_min, "messages a round, at least"),
-    KNOB(round_max, "messages a round, at most"),
-    KNOB(settle_after, "rounds; 0: never"),
-    KNOB(stuck_every, "one message in so many is never settled; 0: none"),
-    KNOB(sync, "rounds are synced"),
-    KNOB(journal_mb, "relocation starts above"),
-    KNOB(floor_mb, "or above this if less than half of the journal is alive"),
-    KNOB(step_kb, "journal relocated at a time; 0: the more, the more logs there are"),
-    KNOB(slice_kb, "chunks written in one batch; 0: a step is one batch"),
-    KNOB(chunk_kb, "largest chunk"),
-    KNOB(thread, "1: a second thread relocates; 0: the committer, in the batches of rounds"),
-    KNOB(from_disk, "1: records are read back, not kept in memory"),
-    KNOB(families, "3: journal, chunks and rows in column families; 1: all in one"),
-    KNOB(chunk_rows, "1: a row a chunk tells what is in it; 0: a row a log"),
-    KNOB(cut_range, "1: a step cuts its rounds by one DeleteRange; 0: SingleDelete each"),
-    KNOB(drain, "afterwards read the chunks and delete them: 1 SingleDelete, 2 DeleteRange"),
-    KNOB(kill_at, "die after so many messages, then measure the start"),
-    KNOB(buffer_mb, "write_buffer_size of journal and chunks"),
-    KNOB(buffers, "max_write_buffer_number"),
-    KNOB(wal_mb, "max_total_wal_size"),
-    KNOB(trace, "1: a line a second"),
+    { KNOB(messages), "to publish" },
+    { KNOB(logs), "queues they go to, in turn" },
+    { KNOB(round_min), "messages a round, at least" },
+    { KNOB(round_max), "messages a round, at most" },
+    { KNOB(settle_after), "rounds; 0: never" },
+    { KNOB(stuck_every), "one message in so many is never settled; 0: none" },
+    { KNOB(sync), "rounds are synced" },
+    { KNOB(journal_mb), "relocation starts above" },
+    { KNOB(floor_mb), "or above this if less than half of the journal is alive" },
+    { KNOB(step_kb), "journal relocated at a time; 0: the more, the more logs there are" },
+    { KNOB(slice_kb), "chunks written in one batch; 0: a step is one batch" },
+    { KNOB(chunk_kb), "largest chunk" },
+    { KNOB(thread), "1: a second thread relocates; 0: the committer, in the batches of rounds" },
+    { KNOB(from_disk), "1: records are read back, not kept in memory" },
+    { KNOB(families), "3: journal, chunks and rows in column families; 1: all in one" },
+    { KNOB(chunk_rows), "1: a row a chunk tells what is in it; 0: a row a log" },
+    { KNOB(cut_range), "1: a step cuts its rounds by one DeleteRange; 0: SingleDelete each" },
+    { KNOB(drain), "afterwards read the chunks and delete them: 1 SingleDelete, 2 DeleteRange" },
+    { KNOB(flush_mb), "flush the deletions of so much; 0: when the write buffer is full" },
+    { KNOB(kill_at), "die after so many messages, then measure the start" },
+    { KNOB(buffer_mb), "write_buffer_size of journal and chunks" },
+    { KNOB(buffers), "max_write_buffer_number" },
+    { KNOB(wal_mb), "max_total_wal_size" },
+    { KNOB(trace), "1: a line a second" },
 };
 
 #define DEFAULTS                                                                                   \
     "messages=3000000 logs=1 round_min=1000 round_max=1000 sync=1 journal_mb=32 floor_mb=16 "      \
-    "step_kb=0 "                                                                                   \
-    "slice_kb=0 chunk_kb=64 thread=0 families=3 buffer_mb=64 buffers=2 wal_mb=256"
+    "step_kb=0 slice_kb=0 chunk_kb=64 thread=0 families=3 chunk_rows=1 flush_mb=256 "              \
+    "buffer_mb=64 buffers=2 wal_mb=256"
 
 static const struct {
     const char *scenario, *name, *knobs;
@@ -264,6 +262,7 @@ struct drainer {
     uint64_t *tombs;  /* The first sequence not deleted. */
     uint32_t *undead; /* Chunks from tomb to head. */
     uint64_t messages;
+    uint64_t unflushed; /* Octets of deleted chunks of which no table tells. */
     double synced_at, disk_most;
 };
 
@@ -278,11 +277,28 @@ drain_delete(struct drainer *d, uint64_t log, bool last)
     const struct key to = KEY('C', log, d->heads[log]);
     delete_range(s, s->batch, from, to);
     write_batch(s, s->batch, s->unsynced);
-    rocksdb_delete_file_in_range_cf(s->db, family_of(s, 'C'), from.octets, from.size, to.octets,
+    /* From the log's beginning: a table is larger than what was deleted last. */
+    const struct key start = KEY('C', log, 0);
+    rocksdb_delete_file_in_range_cf(s->db, family_of(s, 'C'), start.octets, start.size, to.octets,
                                     to.size, &error);
     check(error);
     d->tombs[log] = d->heads[log];
     d->undead[log] = 0;
+}
+
+/* Deletions are few and small: without this they stay in memory, and the chunks on disk. */
+static void
+drain_flush(struct drainer *d)
+{
+    char *error = NULL;
+    if (d->unflushed < d->s->set->flush_mb << 20 || d->s->set->flush_mb == 0)
+        return;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(flush, 0);
+    rocksdb_flush_cf(d->s->db, flush, family_of(d->s, 'C'), &error);
+    check(error);
+    rocksdb_flushoptions_destroy(flush);
+    d->unflushed = 0;
 }
 
 /* Reads up to `most` chunks of the log from its remembered head, never past its tail: behind it lie
@@ -310,13 +326,15 @@ drain_page(struct drainer *d, uint64_t log, uint32_t most)
         d->heads[log] += load_be32(row + 4);
         d->messages += load_be32(row + 4);
         d->undead[log]++;
+        d->unflushed += size;
         if (s->set->drain == DRAIN_SINGLE)
             single_delete(s, s->batch, k);
         k.octets[0] = 'K';
         if (s->set->chunk_rows)
             rocksdb_writebatch_delete_cf(s->batch, family_of(s, 'K'), k.octets, k.size);
     }
-    put(s, s->batch, KEY('J', s->next++), settled, sizeof(settled));
+    put(s, s->batch, KEY('J', s->next), settled, sizeof(settled));
+    s->next++;
     const bool sync = seconds_now() - d->synced_at > 1;
     write_batch(s, s->batch, sync ? s->synced : s->unsynced);
     if (sync) {
@@ -324,6 +342,7 @@ drain_page(struct drainer *d, uint64_t log, uint32_t most)
         d->disk_most = disk > d->disk_most ? disk : d->disk_most;
         d->synced_at = seconds_now();
     }
+    drain_flush(d);
     const bool more = d->heads[log] < s->tails[log];
     if (s->set->drain == DRAIN_RANGE)
         drain_delete(d, log, !more);
@@ -549,24 +568,32 @@ settings_parse(struct settings *set, const char *text)
                 i++;
             if (i == sizeof(knobs) / sizeof(knobs[0]))
                 return false;
-            *(uint64_t *)(void *)((char *)set + knobs[i].offset) = strtoull(value, NULL, 10);
+            char *end;
+            *(uint64_t *)(void *)((char *)set + knobs[i].offset) = strtoull(value, &end, 10);
+            if (end == value || *end != '\0')
+                return false;
         }
     }
     return true;
 }
 
 static int
-usage(void)
+usage(FILE *out, int status)
 {
-    fprintf(stderr, "usage: bench_store_relocation DIRECTORY SCENARIO [--quick] [knob=value...]\n\n"
-                    "scenarios:");
+    fprintf(out, "usage: bench_store_relocation DIRECTORY SCENARIO [--quick] [knob=value...]\n\n"
+                 "What relocation costs, on a model of the store in DIRECTORY/store-relocation,\n"
+                 "which is emptied. Each scenario is a list of runs with knobs of their own;\n"
+                 "knobs given here win. --quick: at most 5 M messages a run.\n\n"
+                 "scenarios:");
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
         if (i == 0 || strcmp(scenarios[i].scenario, scenarios[i - 1].scenario) != 0)
-            fprintf(stderr, " %s", scenarios[i].scenario);
-    fprintf(stderr, "\nknobs:\n");
+            fprintf(out, " %s", scenarios[i].scenario);
+    fprintf(out, "\nknobs:\n");
     for (size_t i = 0; i < sizeof(knobs) / sizeof(knobs[0]); i++)
-        fprintf(stderr, "  %-13s %s\n", knobs[i].name, knobs[i].text);
-    return EXIT_FAILURE;
+        fprintf(out, "  %-15s %s\n", knobs[i].name, knobs[i].text);
+    fprintf(out, "  %-15s %s\n  %-15s %s\n\ndefaults: %s\n", "journal_options",
+            "of RocksDB: name=value;...", "chunk_options", "the same for chunks", DEFAULTS);
+    return status;
 }
 
 /* The knobs of a run: those for all, those of the scenario, those of the command line. */
@@ -584,7 +611,8 @@ settings_make(struct settings *set, const char *scenario, char **words)
             return false;
         }
     }
-    return true;
+    return set->logs > 0 && set->round_min > 0 && set->round_max >= set->round_min &&
+           set->chunk_kb > 0 && (set->families == 1 || set->families == 3);
 }
 
 int
@@ -592,12 +620,14 @@ main(int argc, char **argv)
 {
     char directory[256];
     bool found = false;
+    if (argc > 1 && strcmp(argv[1], "--help") == 0)
+        return usage(stdout, EXIT_SUCCESS);
     for (size_t i = 0; argc > 2 && i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
         struct settings set;
         if (strcmp(scenarios[i].scenario, argv[2]) != 0)
             continue;
         if (!settings_make(&set, scenarios[i].knobs, argv + 3))
-            return usage();
+            return usage(stderr, EXIT_FAILURE);
         found = true;
         printf("%s: %s\n", scenarios[i].scenario, scenarios[i].name);
         fflush(stdout);
@@ -613,5 +643,5 @@ main(int argc, char **argv)
         disk_clear(directory);
         rmdir(directory);
     }
-    return found ? EXIT_SUCCESS : usage();
+    return found ? EXIT_SUCCESS : usage(stderr, EXIT_FAILURE);
 }
