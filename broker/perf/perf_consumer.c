@@ -149,6 +149,7 @@ perf_consumer_sum(const struct perf_consumer *c, struct perf_order_totals *total
             totals->duplicates += o->stats.duplicates;
             totals->lost += perf_order_lost(o);
             totals->foreign += o->foreign;
+            totals->unwatched += o->unwatched;
         }
     }
 }

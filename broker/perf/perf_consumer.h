@@ -20,6 +20,7 @@ struct perf_order_totals {
     uint64_t duplicates;
     uint64_t lost;
     uint64_t foreign;
+    uint64_t unwatched;
 };
 
 /* Opens the channels `first` (counted through all consumers) and following on a fresh connection.

@@ -123,6 +123,7 @@ json_order(FILE *out, const struct perf_result *r)
         json_number(out, "out_of_order", t->out_of_order);
         json_number(out, "duplicates", t->duplicates);
         json_number(out, "lost", t->lost);
+        json_number(out, "unwatched", t->unwatched);
         fprintf(out, ",\n  \"order_exact\": %s", t->inexact ? "false" : "true");
     }
     if (r->accounted)

@@ -2,9 +2,21 @@
 
 #include "broker/base/mem.h"
 
-#define PRODUCERS_UNKNOWN_MAX 64u
+/* A run without producers does not know how many there were: room for this many a queue at least,
+ * and for as many as a stamp can tell apart if the queues are few. */
+#define PRODUCERS_UNKNOWN_MIN 64u
+#define SEQUENCES_UNKNOWN_MAX (1u << 20)
 /* More pairs of producer and queue than this are not watched. */
 #define SEQUENCES_MAX (16u << 20)
+
+static uint32_t
+producers_unknown(uint32_t queues)
+{
+    const uint32_t share = SEQUENCES_UNKNOWN_MAX / queues;
+    if (share < PRODUCERS_UNKNOWN_MIN)
+        return PRODUCERS_UNKNOWN_MIN;
+    return share < PERF_STAMP_PRODUCER_UNWATCHED ? share : PERF_STAMP_PRODUCER_UNWATCHED;
+}
 
 void
 perf_order_init(struct perf_order *o, const struct perf_shared *shared, uint32_t queue)
@@ -12,7 +24,7 @@ perf_order_init(struct perf_order *o, const struct perf_shared *shared, uint32_t
     const struct perf_topology *t = shared->topology;
     *o = (struct perf_order){ .shared = shared, .queue = queue };
     if (t->producers == 0) {
-        o->count = PRODUCERS_UNKNOWN_MAX;
+        o->count = producers_unknown(t->queue_count);
     } else {
         o->run_tag = shared->run_tag;
         o->count = perf_topology_writers(t, queue);
@@ -46,8 +58,10 @@ perf_order_find(struct perf_order *o, uint64_t word)
     }
     const uint32_t place =
         t->producers == 0 ? producer : perf_topology_writer_place(t, o->queue, producer);
-    if (place >= o->count || producer == PERF_STAMP_PRODUCER_UNWATCHED)
+    if (place >= o->count || producer == PERF_STAMP_PRODUCER_UNWATCHED) {
+        o->unwatched++;
         return NULL;
+    }
     o->source = source;
     o->found = &o->sequences[place];
     if (t->producers == 0 && o->found->next == 0)

@@ -19,7 +19,8 @@ struct perf_order {
     struct perf_sequence *found;
     struct perf_sequence *sequences;
     uint32_t count;
-    uint64_t foreign; /* Messages of other runs. */
+    uint64_t foreign;   /* Messages of other runs. */
+    uint64_t unwatched; /* Of this one, but of a producer there is no place for. */
     struct perf_sequence_stats stats;
 };
 

@@ -158,6 +158,8 @@ summary_order(FILE *out, const struct perf_result *r)
                 (unsigned long long)t->lost);
     if (r->accounted)
         fprintf(out, ", not received: %llu", (unsigned long long)r->missing);
+    if (t->unwatched > 0)
+        fprintf(out, ", not checked: %llu", (unsigned long long)t->unwatched);
     if (t->foreign > 0)
         fprintf(out, ", of other runs: %llu", (unsigned long long)t->foreign);
     fprintf(out, "%s\n", t->inexact ? " (too many gaps: late ones may count as duplicates)" : "");

@@ -259,6 +259,43 @@ test_loss_and_disorder_are_noticed(void **state)
     scene_fini(&s);
 }
 
+/* A run that only consumes does not know how many have published what it finds. */
+static void
+test_order_of_many_unknown_producers(void **state)
+{
+    (void)state;
+    enum { PRODUCERS = 1000, ROUNDS = 3 };
+    struct perf_options o = options_default;
+    struct scene s;
+    uint64_t tag = 0;
+    o.producers = 0;
+    o.consumer_channels = 1;
+    o.queue_to = 1;
+    scene_init(&s, &o);
+    for (uint64_t number = 0; number < ROUNDS; number++) {
+        for (uint32_t producer = 0; producer < PRODUCERS; producer++) {
+            if (number == 1 && producer == PRODUCERS - 1)
+                continue;
+            deliver(&s.stream, 1, "00000000", ++tag, false);
+            header(&s.stream, 1, 100);
+            body(&s.stream, 1, perf_stamp_source(9, producer) << PERF_STAMP_NUMBER_BITS | number,
+                 100, 100);
+        }
+    }
+    deliver(&s.stream, 1, "00000000", ++tag, false);
+    header(&s.stream, 1, 100);
+    body(&s.stream, 1,
+         perf_stamp_source(9, PERF_STAMP_PRODUCER_UNWATCHED) << PERF_STAMP_NUMBER_BITS, 100, 100);
+    scene_feed(&s, 100000);
+    const struct perf_order_totals order = scene_order(&s);
+    assert_int_equal(s.worker.counters.consumed, tag);
+    assert_true(order.watched);
+    assert_int_equal(order.lost, 1);
+    assert_int_equal(order.unwatched, 1);
+    assert_int_equal(order.duplicates + order.out_of_order + order.foreign, 0);
+    scene_fini(&s);
+}
+
 static void
 test_budget_stops_the_parse(void **state)
 {
@@ -384,6 +421,7 @@ main(void)
         cmocka_unit_test(test_deliveries_however_they_are_cut),
         cmocka_unit_test(test_acks_are_multiple_and_at_the_right_places),
         cmocka_unit_test(test_loss_and_disorder_are_noticed),
+        cmocka_unit_test(test_order_of_many_unknown_producers),
         cmocka_unit_test(test_budget_stops_the_parse),
         cmocka_unit_test(test_nonsense_fails_the_run),
         cmocka_unit_test(test_close_by_the_broker_is_told),
