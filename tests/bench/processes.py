@@ -18,6 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'protoco
 import amqp  # noqa: E402 pylint: disable=wrong-import-position
 
 START_SECONDS = 60
+RESTART_SECONDS = 600
+CONNECT_AGAIN_SECONDS = 0.001
 STOP_SECONDS = 20
 TICKS = os.sysconf('SC_CLK_TCK')
 
@@ -44,6 +46,13 @@ def memory(pid):
     text = pathlib.Path(f'/proc/{pid}/smaps_rollup').read_text(encoding='ascii')
     return {name: int(re.search(rf'^{key}: +(\d+) kB', text, re.MULTILINE).group(1)) * 1024
             for name, key in (('rss', 'Rss'), ('anonymous', 'Anonymous'))}
+
+
+def written_octets(pid):
+    """What a process has had written to disks so far, as the kernel counts: whole pages, when they
+    become dirty."""
+    text = pathlib.Path(f'/proc/{pid}/io').read_text(encoding='ascii')
+    return int(re.search(r'^write_bytes: (\d+)', text, re.MULTILINE).group(1))
 
 
 class Peer:
@@ -127,14 +136,37 @@ class Rail(Peer):
         self.railmq = railmq
         self.version = None
 
+    @property
+    def data(self):
+        return os.path.join(self.directory, 'data')
+
+    def serve(self, port):
+        self.process = self.spawn([self.railmq, 'serve', '--listen', f'127.0.0.1:{port}',
+                                   '--data-dir', self.data])
+        self.pid = self.process.pid
+
     def start(self):
         # The system chooses the port, and the broker logs it.
-        self.process = self.spawn([self.railmq, 'serve', '--listen', '127.0.0.1:0', '--data-dir',
-                                   os.path.join(self.directory, 'data')])
-        self.pid = self.process.pid
+        self.serve(0)
         self.wait_until(lambda: 'Server startup complete' in self.log())
         self.port = int(re.search(r'event=server\.listen .*port=(\d+)', self.log()).group(1))
         self.version = re.search(r'event=server\.start version=(\S+)', self.log()).group(1)
+
+
+    def restart(self):
+        """Ends the broker with SIGKILL and starts it again on the same data. Returns when the port
+        takes connections; tells the time of the start."""
+        self.process.kill()
+        self.process.wait()
+        begin = time.monotonic()
+        self.serve(self.port)
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(self.address):
+                return begin
+            self.check()
+            if time.monotonic() > begin + RESTART_SECONDS:
+                raise Unusable(f'{self.name} does not listen {RESTART_SECONDS} s after a restart')
+            time.sleep(CONNECT_AGAIN_SECONDS)
 
 
 class Relay(Peer):

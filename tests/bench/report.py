@@ -5,6 +5,9 @@ import statistics
 NOISE = 0.10
 LATENCY_BUSY_MAX = 0.60
 KIB, MIB = 1024, 1024 * 1024
+# What is wrong with a sample if it is not 0.
+FAULTS = ('lost', 'duplicates', 'out_of_order', 'unwatched', 'foreign', 'not_received', 'nacked',
+          'redelivered')
 
 
 def median(samples, field):
@@ -22,9 +25,9 @@ def number(value):
     return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def rate_cell(samples):
+def rate_cell(samples, field='rate'):
     """The median, and the lowest and highest if there are several."""
-    rates = [sample['rate'] for sample in samples]
+    rates = [sample[field] for sample in samples]
     if not rates:
         return '-'
     text = number(statistics.median(rates))
@@ -53,16 +56,29 @@ def table(header, rows):
     return '\n'.join(lines)
 
 
-class Report:
-    """`results`: scenario key -> broker key -> samples (memory: one dict instead of samples).
-    `raw`: what a plain file took in each round of persistent messages, records a second."""
+def run_complaints(where, samples):
+    """What a reader must know before believing these samples of one scenario and broker."""
+    noisy = [sample['others'] for sample in samples if sample['others'] > NOISE]
+    if noisy:
+        yield (f'{where}: other programs took up to {max(noisy):.0%} of the machine in '
+               f'{len(noisy)} of {len(samples)} runs')
+    for sample in samples:
+        if sample['failure']:
+            yield f'{where}: perf says: {sample["failure"]}'
+    for name in FAULTS:
+        count = sum(sample[name] for sample in samples)
+        if count:
+            yield f'{where}: {count:,} messages {name.replace("_", " ")}'
 
-    def __init__(self, loads, memory_key, versions, results, raw):
+
+class Report:
+    """`results`: scenario key -> broker key -> samples (memory: one dict instead of samples)."""
+
+    def __init__(self, loads, memory_key, versions, results):
         self.loads = [load for load in loads if load.key in results]
         self.memory_key = memory_key
         self.versions = versions
         self.results = results
-        self.raw = raw
 
     def samples(self, key, broker):
         return self.results.get(key, {}).get(broker, [])
@@ -130,7 +146,7 @@ class Report:
 
     def goals(self):
         """(what, met, number) of each goal whose scenario was run."""
-        return [*self.goals_transient(), *self.goals_persistent(), *self.goals_memory()]
+        return [*self.goals_transient(), *self.goals_memory()]
 
     def goals_transient(self):
         rate_a, relay_a = (self.median('a', broker, 'rate') for broker in ('rail', 'relay'))
@@ -148,16 +164,6 @@ class Report:
             yield ("(f) p99 at most twice the relay's", rail <= 2 * relay,
                    f'{rail:.0f} us, {rail / relay:.2f} times {relay:.0f} us')
 
-    def goals_persistent(self):
-        raw = statistics.median(self.raw) if self.raw else None
-        for key in ('d2', 'd3'):
-            rate = self.median(key, 'rail', 'rate')
-            if rate:
-                yield (f'({key}) at least 400 k msg/s', rate >= 4e5, f'{number(rate)} msg/s')
-            if rate and raw:
-                yield (f'({key}) at least 60 % of a plain file, synced every 1000',
-                       rate >= 0.6 * raw, f'{share(rate, raw)} of {number(raw)}')
-
     def goals_memory(self):
         memory = self.results.get(self.memory_key, {}).get('rail')
         if not memory:
@@ -169,24 +175,11 @@ class Report:
         yield ('(g) at most 6 MB anonymous when idle', anonymous <= 6, f'{anonymous:.2f} MB')
         yield ('(g) at most 22 MB resident when idle', rss <= 22, f'{rss:.2f} MB')
 
-    def goals_table(self):
-        rows = [[what, 'PASS' if met else 'MISS', value] for what, met, value in self.goals()]
-        return table(['goal', 'met', 'measured'], rows) if rows else None
-
     def complaints(self):
-        """What a reader must know before believing the tables."""
-        lines = []
-        for load in self.loads:
-            for broker, samples in self.results[load.key].items():
-                where = f'({load.key}) {broker}'
-                noisy = [sample['others'] for sample in samples if sample['others'] > NOISE]
-                if noisy:
-                    lines.append(f'{where}: other programs took up to {max(noisy):.0%} of the '
-                                 f'machine in {len(noisy)} of {len(samples)} runs')
-                lines += [f'{where}: perf says: {sample["failure"]}' for sample in samples
-                          if sample['failure']]
-                wrong = {name: sum(sample[name] for sample in samples)
-                         for name in ('lost', 'duplicates', 'out_of_order', 'not_received')}
-                lines += [f'{where}: {count} messages {name.replace("_", " ")}'
-                          for name, count in wrong.items() if count]
-        return lines
+        return [line for load in self.loads for broker, samples in self.results[load.key].items()
+                for line in run_complaints(f'({load.key}) {broker}', samples)]
+
+
+def goals_table(goals):
+    rows = [[what, 'PASS' if met else 'MISS', value] for what, met, value in goals]
+    return table(['goal', 'met', 'measured'], rows) if rows else None

@@ -10,14 +10,13 @@ import subprocess
 import tempfile
 import time
 
-from processes import TICKS, Unusable, amqp, cpu_seconds, memory
+from processes import TICKS, Unusable, amqp, cpu_seconds, memory, written_octets
+from report import FAULTS
 
 # More than its seconds may be needed to connect, and to drain what the broker still has.
 PERF_GRACE_SECONDS = 90
 SETTLE_SECONDS, SETTLE_LOOKS = 0.5, 10
 DECLARES_AT_ONCE = 500
-# What a persistent message of 100 B at least takes on disk, and how many a window lets wait.
-RAW_RECORD_SIZE, RAW_RECORDS = 150, 1000
 CLOSE_WAIT_SECONDS = 20
 
 
@@ -31,16 +30,13 @@ class Load:
     latency: bool = False
 
 
-PERSISTENT = ('-c', '1000', '-f', 'persistent')
 HUNDRED_QUEUES = ('-qp', 'bench-%d', '-qpt', '100')
 LOADS = (
     Load('a', '1 producer, 1 consumer, 100 B, transient', ()),
     Load('b', '8 producers, 8 consumers, one queue, 100 B', ('-x', '8', '-y', '8')),
     Load('c1', '1 x 1, 1 KiB', ('-s', '1024')),
     Load('c64', '1 x 1, 64 KiB', ('-s', '65536')),
-    Load('d1', '1 x 1, 100 B, confirms, window 1000, transient', ('-c', '1000')),
-    Load('d2', 'the same, persistent', PERSISTENT),
-    Load('d3', 'the same, persistent, over 100 queues', (*PERSISTENT, *HUNDRED_QUEUES)),
+    Load('d', '1 x 1, 100 B, confirms, window 1000, transient', ('-c', '1000')),
     Load('e', '1 x 1 over 100 queues, 100 B, transient', HUNDRED_QUEUES),
     Load('h', 'fan-out: 1 producer, 10 queues and consumers, 100 B; deliveries',
          ('-e', 'bench-fanout', '-t', 'fanout', '-k', 'all', '-y', '10',
@@ -56,7 +52,7 @@ class Machine:
 
     def __init__(self):
         with open('/proc/stat', encoding='ascii') as stat:
-                # user, nice, system, idle, iowait, irq, softirq, steal
+            # user, nice, system, idle, iowait, irq, softirq, steal
             fields = [int(field) for field in stat.readline().split()[1:9]]
         self.all = sum(fields)
         self.busy = self.all - fields[3] - fields[4]
@@ -83,52 +79,48 @@ def perf_command(railmq, peer, options, seconds):
             *options]
 
 
-def run_load(railmq, peer, load, seconds):
-    """One run. The sample has rates, latency in us, and CPU of the broker."""
-    command = perf_command(railmq, peer, load.options, seconds)
-    before, cpu_before = Machine(), cpu_seconds(peer.pid)
-    done = subprocess.run(command, capture_output=True, text=True, check=False,
-                          timeout=seconds + PERF_GRACE_SECONDS)
-    peer.check()
-    cpu = cpu_seconds(peer.pid) - cpu_before
-    after = Machine()
+def run_perf(command, timeout):
+    """What the load generator reports."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
     try:
-        result = json.loads(done.stdout)
+        return json.loads(done.stdout)
     except ValueError:
         raise Unusable(f'{" ".join(command)} failed with status {done.returncode}:\n'
                        f'{done.stderr[-2000:]}') from None
+
+
+def run_load(railmq, peer, load, seconds):
+    """One run. The sample has rates, latency in us, and what the broker used: CPU, disk."""
+    command = perf_command(railmq, peer, load.options, seconds)
+    # What others have left in the page cache is not written at this one's expense.
+    os.sync()
+    before, cpu_before, written = Machine(), cpu_seconds(peer.pid), written_octets(peer.pid)
+    result = run_perf(command, seconds + PERF_GRACE_SECONDS)
+    peer.check()
+    cpu = cpu_seconds(peer.pid) - cpu_before
+    after = Machine()
     own = result['cpu']['user_s'] + result['cpu']['system_s']
     consumed = result['consumed']
     latency = result['consumer_latency_us'] or {}
+    confirm = result['confirm_latency_us'] or {}
     return {
         'rate': result['rates']['consumed'],
+        'confirm_rate': result['rates']['confirmed'],
         'published': result['published'],
+        'confirmed': result['confirmed'],
         'consumed': consumed,
-        'not_received': result.get('not_received', 0),
-        'lost': result.get('lost', 0),
-        'duplicates': result.get('duplicates', 0),
-        'out_of_order': result.get('out_of_order', 0),
+        **{name: result.get(name, 0) for name in FAULTS},
         'failure': result['failure'],
         'cpu_per_million': cpu / consumed * 1e6 if consumed else None,
         'perf_cpu_per_million': own / consumed * 1e6 if consumed else None,
         'p50': latency.get('median'),
         'p99': latency.get('p99'),
+        'confirm_p50': confirm.get('median'),
+        'confirm_p99': confirm.get('p99'),
+        'written': written_octets(peer.pid) - written,
         'seconds': result['time_s'],
         **after.since(before, cpu + own),
     }
-
-
-def run_raw(seconds):
-    """Records a second that a plain file takes, synced after each thousand: the limit of the disk
-    for confirms with that window."""
-    round_octets = os.urandom(RAW_RECORD_SIZE * RAW_RECORDS)
-    with tempfile.TemporaryFile(prefix='rail-bench-', buffering=0) as file:
-        rounds, begin = 0, time.monotonic()
-        while time.monotonic() < begin + seconds:
-            file.write(round_octets)
-            os.fdatasync(file.fileno())
-            rounds += 1
-        return rounds * RAW_RECORDS / (time.monotonic() - begin)
 
 
 def settled_memory(pid):
@@ -162,11 +154,15 @@ def idle_connections(railmq, peer, count):
                 process.kill()
 
 
+def durable_name(number):
+    return f'bench-durable-{number}'
+
+
 def declare_durable(peer, count):
     connection = amqp.Connection(peer.address, deadline=60)
     channel = connection.channel()
     for first in range(0, count, DECLARES_AT_ONCE):
-        names = [f'bench-durable-{i}' for i in range(first, min(first + DECLARES_AT_ONCE, count))]
+        names = [durable_name(i) for i in range(first, min(first + DECLARES_AT_ONCE, count))]
         connection.send(b''.join(amqp.method_frame(channel.number, 'queue.declare', queue=name,
                                                    durable=True) for name in names))
         for _ in names:
