@@ -54,16 +54,15 @@ broker_is_behind(const struct broker *b)
     return door_is_full(b->door) || (b->pager != NULL && pager_is_behind(b->pager));
 }
 
-bool
-broker_check_memory(struct broker *b)
+static void
+check_memory(struct broker *b)
 {
     const int64_t watermark = (int64_t)b->config->limits.memory_high_watermark;
     const int64_t used = message_memory();
-    const bool was_on = atomic_load(&b->memory_alarm);
+    const bool was_on = alarms_on(&b->alarms) & ALARM_MEMORY;
     const bool is_on = used > (was_on ? watermark - watermark / ALARM_HYSTERESIS : watermark);
-    if (is_on == was_on)
-        return false;
-    atomic_store(&b->memory_alarm, is_on);
+    if (!alarms_set(&b->alarms, ALARM_MEMORY, is_on))
+        return;
     if (is_on)
         log_warning("alarm.memory",
                     "state=on used=%lld watermark=%lld msg=\"publishers are blocked until "
@@ -71,5 +70,11 @@ broker_check_memory(struct broker *b)
                     (long long)used, (long long)watermark);
     else
         log_info("alarm.memory", "state=off used=%lld", (long long)used);
-    return true;
+}
+
+unsigned
+broker_check_alarms(struct broker *b)
+{
+    check_memory(b);
+    return alarms_on(&b->alarms);
 }

@@ -6,6 +6,7 @@
  * reply-to consumers, alarms and counters. Created before and destroyed after the workers.
  */
 
+#include "broker/core/alarms.h"
 #include "broker/core/config.h"
 #include "broker/core/replies.h"
 #include "broker/core/vhost.h"
@@ -32,7 +33,7 @@ struct broker {
     struct broker_counters counters;
     _Atomic uint64_t next_connection_id; /* From 1: 0 means "nobody's". */
     _Atomic uint32_t connection_count;
-    atomic_bool memory_alarm;
+    struct alarms alarms;
 };
 
 /* Door and pager stay the caller's; without a pager messages stay in memory. */
@@ -52,7 +53,8 @@ bool broker_authenticate(const struct broker *b, struct bytes user, struct bytes
  * workers are told that rounds have been committed. Any thread. */
 bool broker_is_behind(const struct broker *b);
 
-/* Compares message memory with the watermark; returns true if the alarm changed. Any thread. */
-bool broker_check_memory(struct broker *b);
+/* Compares memory and disk with their watermarks, and returns the set of alarms that are on. Any
+ * thread; cheap enough for each publish. */
+unsigned broker_check_alarms(struct broker *b);
 
 #endif

@@ -299,17 +299,18 @@ connection_unstall(struct connection *c, uint64_t committed)
 }
 
 static void
-connection_block(struct connection *c, const char *reason)
+connection_block(struct connection *c, unsigned alarms)
 {
     if (c->pauses & PAUSE_ALARM)
         return;
     if (c->can_blocked && !c->blocked_notified) {
         c->blocked_notified = true;
-        connection_send(c, 0,
-                        &(const union amqp_method){ .connection_blocked = {
-                                                        .id = AMQP_ID_connection_blocked,
-                                                        .reason = bytes_of_string(reason),
-                                                    } });
+        connection_send(
+            c, 0,
+            &(const union amqp_method){ .connection_blocked = {
+                                            .id = AMQP_ID_connection_blocked,
+                                            .reason = bytes_of_string(alarms_reason(alarms)),
+                                        } });
     }
     list_push(&c->worker->blocked, &c->in_blocked);
     connection_pause(c, PAUSE_ALARM);
@@ -320,9 +321,9 @@ void
 connection_check_pressure(struct connection *c)
 {
     struct broker *b = c->worker->broker;
-    broker_check_memory(b);
-    if (atomic_load_explicit(&b->memory_alarm, memory_order_relaxed)) {
-        connection_block(c, "low on memory");
+    const unsigned alarms = broker_check_alarms(b);
+    if (alarms != 0) {
+        connection_block(c, alarms);
     } else if (broker_is_behind(b) && !(c->pauses & (PAUSE_STORE | PAUSE_COMMIT))) {
         list_push(&c->worker->stalled, &c->in_stalled);
         connection_pause(c, PAUSE_STORE);

@@ -36,7 +36,7 @@ enum connection_state {
 enum connection_pause {
     PAUSE_COMMIT = 1, /* A reply waits for a commit; what follows waits for the reply. */
     PAUSE_OUTPUT = 2, /* It does not read what we write. */
-    PAUSE_ALARM = 4,  /* It publishes, and memory is short. */
+    PAUSE_ALARM = 4,  /* It publishes, and memory or the disk is short. */
     PAUSE_STORE = 8,  /* It publishes faster than the store commits. */
     PAUSE_GET = 16,   /* Its basic.get waits for a message to come back into memory. */
 };
@@ -150,7 +150,7 @@ void connection_send_after(struct connection *c, uint16_t channel, uint64_t tick
 /* The round it waited for may be committed. */
 void connection_unstall(struct connection *c, uint64_t committed);
 
-/* It is publishing: if memory is short or the store behind, its input pauses, and it is told if it
+/* It is publishing: if an alarm is on or the store behind, its input pauses, and it is told if it
  * wants to know. Consumers and their acks go on. */
 void connection_check_pressure(struct connection *c);
 void connection_unblock(struct connection *c);

@@ -65,8 +65,7 @@ static void
 alarm_fire(struct timer *timer)
 {
     struct worker *w = LIST_CONTAINER(timer, struct worker, alarm_timer);
-    broker_check_memory(w->broker);
-    if (atomic_load(&w->broker->memory_alarm)) {
+    if (broker_check_alarms(w->broker) != 0) {
         timer_start(&w->loop, timer, w->loop.now_ms + ALARM_CHECK_MS);
         return;
     }
@@ -75,7 +74,7 @@ alarm_fire(struct timer *timer)
     struct list waiting;
     list_init(&waiting);
     list_move_all(&waiting, &w->blocked);
-    while (!list_is_empty(&waiting) && !atomic_load(&w->broker->memory_alarm))
+    while (!list_is_empty(&waiting) && alarms_on(&w->broker->alarms) == 0)
         connection_unblock(LIST_CONTAINER(waiting.next, struct connection, in_blocked));
     list_move_all(&w->blocked, &waiting);
     if (!list_is_empty(&w->blocked))

@@ -57,7 +57,7 @@ void worker_stop(struct worker *w);
 /* Rounds have been committed: whoever waits may go on. Any thread. */
 void worker_post_committed(struct worker *w);
 
-/* A publisher has met the memory alarm: look again until it is over. */
+/* A publisher has met an alarm: look again until it is over. */
 void worker_watch_alarm(struct worker *w);
 
 #endif
