@@ -11,12 +11,16 @@
 /* Settlements alone make a round after this time, and one that is synced after the other. */
 #define SETTLE_PATIENCE_MS 50
 #define SETTLE_SYNC_MS 1000
+/* Between two looks at a disk that has no room. */
+#define ROOM_WAIT_MS 100
 
 struct effects {
     struct effect *items;
     size_t count;
     size_t capacity;
     uint64_t bytes;
+    bool has_records;
+    bool frees; /* Settlements, or ends of logs and rows. */
 };
 
 struct door {
@@ -32,12 +36,14 @@ struct door {
     uint64_t open_since_ms; /* When the first effect came into it. */
     bool hurry;             /* Somebody waits for it: at once, and synced. */
     bool stopping;
+    struct space *space; /* NULL: there is always room. What it is used for is the committer's. */
 
     _Atomic uint64_t committed;
     _Atomic uint64_t bytes_pending;
     uint64_t round_bytes; /* Of the round at the engine; the committer's. */
     _Atomic uint64_t next_log;
     atomic_bool failed;
+    bool is_incomplete; /* The committer has ended with rounds that were not written. */
     pthread_t committer;
 };
 
@@ -66,6 +72,10 @@ effects_push(struct effects *list, const struct effect *effect)
     }
     list->items[list->count++] = *effect;
     list->bytes += effect_bytes(effect);
+    if (effect->kind == EFFECT_RECORDS)
+        list->has_records = true;
+    else if (effect->kind != EFFECT_PUT)
+        list->frees = true;
 }
 
 /* Empties the list and keeps its array, unless a burst has made that large. */
@@ -76,6 +86,8 @@ effects_clear(struct effects *list)
         effect_fini(&list->items[i]);
     list->count = 0;
     list->bytes = 0;
+    list->has_records = false;
+    list->frees = false;
     if (list->capacity > 4096) {
         mem_free(list->items);
         *list = (struct effects){ 0 };
@@ -135,7 +147,8 @@ door_round_done(void *context, uint64_t round_number, enum round_outcome outcome
 struct committer_state {
     struct effects taken;
     uint64_t number;
-    bool sync;        /* Of the round that was taken. */
+    bool sync; /* Of the round that was taken. */
+    struct space *space;
     bool is_unsynced; /* Rounds have been committed since the last synced one. */
     uint64_t unsynced_since_ms;
 };
@@ -153,30 +166,43 @@ round_due_ms(const struct door *door, const struct committer_state *c)
 }
 
 static void
+sleep_until(struct door *door, uint64_t due_ms) UNCHECKED_LOCKING
+{
+    const struct timespec until = { (time_t)(due_ms / 1000u), (long)(due_ms % 1000u) * 1000000L };
+    pthread_cond_timedwait(&door->wake, &door->lock.mutex, &until);
+}
+
+enum work {
+    WORK_ROUND,
+    WORK_LOOK, /* It is time to look at the disk. */
+    WORK_NONE, /* The door closes. */
+};
+
+static enum work
 wait_for_work(struct door *door, const struct committer_state *c) UNCHECKED_LOCKING
 {
     while (!door->hurry && !door->stopping) {
         const uint64_t due = round_due_ms(door, c);
-        if (due == UINT64_MAX) {
+        const uint64_t look_due = door->space != NULL ? space_due_ms(door->space) : UINT64_MAX;
+        const uint64_t first = due < look_due ? due : look_due;
+        if (first == UINT64_MAX)
             pthread_cond_wait(&door->wake, &door->lock.mutex);
-            continue;
-        }
-        if (clock_monotonic_ms() >= due)
-            return;
-        const struct timespec until = { (time_t)(due / 1000u), (long)(due % 1000u) * 1000000L };
-        pthread_cond_timedwait(&door->wake, &door->lock.mutex, &until);
+        else if (clock_monotonic_ms() < first)
+            sleep_until(door, first);
+        else
+            return clock_monotonic_ms() >= due ? WORK_ROUND : WORK_LOOK;
     }
+    return door->open.count > 0 || door->hurry || c->is_unsynced ? WORK_ROUND : WORK_NONE;
 }
 
-/* Takes the list and the round's number in one step; a round that only syncs may be empty. False
- * when the door closes and nothing is left to do. */
-static bool
+/* Takes the list and the round's number in one step; a round that only syncs may be empty. */
+static enum work
 door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
 {
     lock_acquire(&door->lock);
-    wait_for_work(door, c);
-    const bool any = door->open.count > 0 || door->hurry || c->is_unsynced;
-    if (any) {
+    const enum work work = wait_for_work(door, c);
+    c->space = door->space;
+    if (work == WORK_ROUND) {
         const struct effects empty = c->taken;
         c->taken = door->open;
         door->open = empty;
@@ -186,7 +212,7 @@ door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
         door->hurry = false;
     }
     lock_release(&door->lock);
-    return any;
+    return work;
 }
 
 static void
@@ -197,19 +223,92 @@ note_synced(struct committer_state *c)
     c->is_unsynced = !c->sync;
 }
 
+static struct space_claim
+make_claim(struct door *door, const struct committer_state *c, bool frees_later)
+{
+    return (struct space_claim){
+        .bytes = c->taken.bytes,
+        .waiting = atomic_load_explicit(&door->bytes_pending, memory_order_relaxed),
+        .has_records = c->taken.has_records,
+        .frees = c->taken.frees || frees_later,
+    };
+}
+
+/* One look; if there is no room, the time until the next one passes. */
+static bool
+try_room(struct door *door, const struct committer_state *c, bool *stopping) UNCHECKED_LOCKING
+{
+    lock_acquire(&door->lock);
+    const bool frees_later = door->open.frees;
+    *stopping = door->stopping;
+    lock_release(&door->lock);
+    const struct space_claim claim = make_claim(door, c, frees_later);
+    if (space_admits(c->space, &claim))
+        return true;
+    if (*stopping)
+        return false;
+    const uint64_t until = clock_monotonic_ms() + ROOM_WAIT_MS;
+    lock_acquire(&door->lock);
+    while (!door->stopping && clock_monotonic_ms() < until)
+        sleep_until(door, until);
+    lock_release(&door->lock);
+    return false;
+}
+
+/* The round stays with the committer until the disk has room for it. False if the door closes
+ * before: then it and what came after it is not written. */
+static bool
+await_room(struct door *door, const struct committer_state *c)
+{
+    bool has_waited = false;
+    bool stopping = false;
+    while (!try_room(door, c, &stopping)) {
+        if (stopping)
+            return false;
+        if (!has_waited)
+            log_warning("store.wait",
+                        "state=on round=%llu bytes=%llu free=%llu msg=\"the disk has no room for "
+                        "what is to be written: nothing is confirmed until it has\"",
+                        (unsigned long long)c->number, (unsigned long long)c->taken.bytes,
+                        (unsigned long long)space_free(c->space));
+        has_waited = true;
+    }
+    if (has_waited)
+        log_info("store.wait", "state=off round=%llu", (unsigned long long)c->number);
+    return true;
+}
+
+static void
+submit_round(struct door *door, struct committer_state *c)
+{
+    const struct round round = { c->number, c->taken.items, c->taken.count, c->taken.bytes,
+                                 c->sync };
+    const struct space_claim claim = make_claim(door, c, false);
+    door->round_bytes = c->taken.bytes;
+    door->engine->ops->submit(door->engine, &round);
+    note_synced(c);
+    effects_clear(&c->taken);
+    if (c->space != NULL && !atomic_load(&door->failed))
+        space_wrote(c->space, &claim);
+}
+
 static void *
 door_committer(void *argument)
 {
     struct door *door = argument;
     struct committer_state c = { 0 };
-    while (door_take_round(door, &c)) {
-        const struct round round = { c.number, c.taken.items, c.taken.count, c.taken.bytes,
-                                     c.sync };
-        door->round_bytes = c.taken.bytes;
-        door->engine->ops->submit(door->engine, &round);
-        note_synced(&c);
-        effects_clear(&c.taken);
+    enum work work;
+    while ((work = door_take_round(door, &c)) != WORK_NONE) {
+        if (work == WORK_LOOK) {
+            space_look(c.space, atomic_load(&door->bytes_pending));
+        } else if (c.space == NULL || await_room(door, &c)) {
+            submit_round(door, &c);
+        } else {
+            door->is_incomplete = true;
+            break;
+        }
     }
+    effects_clear(&c.taken);
     mem_free(c.taken.items);
     return NULL;
 }
@@ -241,6 +340,16 @@ door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify, void
 }
 
 void
+door_set_space(struct door *door, struct space *space)
+{
+    lock_acquire(&door->lock);
+    ASSERT(door->open.count == 0);
+    door->space = space;
+    lock_release(&door->lock);
+    pthread_cond_signal(&door->wake);
+}
+
+bool
 door_destroy(struct door *door)
 {
     lock_acquire(&door->lock);
@@ -249,10 +358,18 @@ door_destroy(struct door *door)
     pthread_cond_signal(&door->wake);
     pthread_join(door->committer, NULL);
     door->engine->ops->destroy(door->engine);
+    const bool is_complete = !door->is_incomplete;
+    if (!is_complete)
+        log_error("store.unwritten",
+                  "bytes=%llu msg=\"the disk has no room for the last changes: they are not "
+                  "written, and were never confirmed\"",
+                  (unsigned long long)atomic_load(&door->bytes_pending));
+    effects_clear(&door->open);
     mem_free(door->open.items);
     pthread_cond_destroy(&door->wake);
     lock_fini(&door->lock);
     mem_free(door);
+    return is_complete;
 }
 
 uint64_t
@@ -271,6 +388,12 @@ bool
 door_is_full(const struct door *door)
 {
     return atomic_load_explicit(&door->bytes_pending, memory_order_relaxed) > door->bytes_max;
+}
+
+bool
+door_is_short(const struct door *door)
+{
+    return door->space != NULL && space_is_low(door->space);
 }
 
 bool

@@ -15,6 +15,7 @@
 
 #include "broker/base/buf.h"
 #include "persistence/engine.h"
+#include "persistence/space.h"
 
 enum effect_kind {
     EFFECT_PUT,     /* Row `payload` at `key`: definitions. */
@@ -63,8 +64,13 @@ typedef void door_notify(void *context);
 struct door *door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify,
                          void *context);
 
-/* Commits what has been pushed, stops the committer, destroys the engine. No push may follow. */
-void door_destroy(struct door *door);
+/* From now on rounds wait in front of the engine while the disk has no room for them. Before the
+ * first push. The space stays the caller's, and must outlive the door. */
+void door_set_space(struct door *door, struct space *space);
+
+/* Commits what has been pushed, stops the committer, destroys the engine. No push may follow.
+ * False if the disk had no room for all of it: that was never committed, and has been logged. */
+bool door_destroy(struct door *door);
 
 /* Takes over key, payload and tail of the effect and returns its ticket. Never blocks on the engine.
  * Any thread; typically called under a queue's lock, so that sequence order is push order. */
@@ -90,6 +96,9 @@ bool door_can_read(const struct door *door);
 /* Reads what is alive in a log, see engine.h. Only what has been committed is sure to be found. May
  * wait for the disk. Any thread but the committer. */
 bool door_read(struct door *door, const struct log_reading *reading);
+
+/* True while the disk has too little room: publishers must pause. It lifts itself. Any thread. */
+bool door_is_short(const struct door *door);
 
 /* Where sequences begin in this run: above those of all runs before, in every log. Any thread. */
 uint64_t door_first_sequence(const struct door *door);
