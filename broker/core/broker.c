@@ -76,5 +76,7 @@ unsigned
 broker_check_alarms(struct broker *b)
 {
     check_memory(b);
+    /* Whoever measures it has logged it. */
+    alarms_set(&b->alarms, ALARM_DISK, door_is_short(b->door));
     return alarms_on(&b->alarms);
 }

@@ -105,12 +105,17 @@ serve_run(const struct config *config)
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
     server_join(server);
     const bool failed = atomic_load(&server->store_failed);
+    const bool is_incomplete = server->store_is_incomplete;
     mem_free(server);
     if (failed)
         log_error("server.stopped",
                   "msg=\"stopped because the store has failed; see store.write "
                   "above, mend the disk, start again: what was confirmed is there\"");
+    else if (is_incomplete)
+        log_error("server.stopped",
+                  "msg=\"stopped while the disk was full; see store.unwritten above, make room, "
+                  "start again: what was confirmed is there\"");
     else
         log_info("server.stopped", "msg=\"all connections are closed\"");
-    return failed ? 1 : 0;
+    return failed || is_incomplete ? 1 : 0;
 }

@@ -5,10 +5,12 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/recover.h"
+#include "persistence/engine_clean.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -123,16 +125,52 @@ create_workers(struct server *s, const struct config *config, char *problem, siz
     return true;
 }
 
+/* What a test says is free: digits in a file. */
+static bool
+measure_file(void *context, struct space_reading *reading)
+{
+    const char *path = context;
+    char text[32] = "";
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    const bool is_read = fgets(text, sizeof(text), file) != NULL;
+    fclose(file);
+    *reading = (struct space_reading){ .total = UINT64_C(1) << 40 };
+    reading->free = strtoull(text, NULL, 10);
+    return is_read;
+}
+
+static void
+open_space(struct server *s, const struct config *config)
+{
+    const bool is_test = config->testing.disk_free[0] != 0;
+    s->space = space_create(&(const struct space_options){
+        .directory = config->server.data_dir,
+        .watermark = config->limits.disk_free_watermark,
+        .measure = is_test ? measure_file : NULL,
+        .context = (void *)(uintptr_t)config->testing.disk_free,
+    });
+}
+
+static bool
+clean_store(void *context, uint64_t room)
+{
+    return engine_local_clean(context, room);
+}
+
 /* The engine, what it has kept, and the door in front of it. A delay of commits, which only tests
  * ask for, comes with the engine that keeps nothing. */
 static bool
 open_store(struct server *s, const struct config *config, char *problem, size_t problem_size)
 {
     char directory[4200];
+    open_space(s, config);
     snprintf(directory, sizeof(directory), "%s/transient", config->server.data_dir);
     if (config->testing.commit_delay_ms > 0) {
         s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,
                               door_moved, s);
+        door_set_space(s->door, s->space);
         s->pager = pager_create(s->door, directory, wake_workers, s);
         broker_init(&s->broker, config, s->door, s->pager);
         return true;
@@ -144,7 +182,9 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
         return false;
     const uint64_t started_ms = clock_monotonic_ms();
     struct recovered recovered;
+    space_set_cleaner(s->space, clean_store, engine);
     s->door = door_create(engine, DOOR_BYTES_MAX, door_moved, s);
+    door_set_space(s->door, s->space);
     s->pager = pager_create(s->door, directory, wake_workers, s);
     broker_init(&s->broker, config, s->door, s->pager);
     if (!broker_recover(&s->broker, engine, &recovered, problem, problem_size))
@@ -192,7 +232,8 @@ server_join(struct server *s)
     /* Queues still push effects as they go, and the committer still wakes workers. */
     pager_stop(s->pager);
     broker_fini(&s->broker);
-    door_destroy(s->door);
+    s->store_is_incomplete = !door_destroy(s->door);
     pager_destroy(s->pager);
+    space_destroy(s->space);
     free_workers(s, s->worker_count);
 }

@@ -12,6 +12,7 @@
 
 struct server {
     struct broker broker;
+    struct space *space;
     struct door *door;
     struct pager *pager;
     struct worker *workers;
@@ -20,6 +21,7 @@ struct server {
     size_t listener_count;
     _Atomic uint32_t next_worker; /* Breaks ties between equally loaded ones. */
     atomic_bool store_failed;     /* Why it stops; the exit code tells. */
+    bool store_is_incomplete;     /* It stopped with the disk full. */
     struct mail stop_listening;   /* To worker 0, which watches the listeners. */
 };
 
@@ -31,7 +33,7 @@ bool server_start(struct server *s, const struct config *config, char *problem,
 /* Asks for an orderly stop: connections are closed with 320. Returns at once. */
 void server_stop(struct server *s);
 
-/* Waits for the workers to end, and frees everything. */
+/* Waits for the workers to end, and frees everything but what tells how it ended. */
 void server_join(struct server *s);
 
 /* The worker with the fewest connections. */
