@@ -54,12 +54,24 @@ record_mark(struct bytes record)
     return mark;
 }
 
+/* The directory of a store, in a folder of its own for what lies beside it. */
 static inline void
 directory_make(char path[PATH_SIZE])
 {
     const char *root = getenv("TMPDIR");
-    snprintf(path, PATH_SIZE, "%s/rail-test-store-XXXXXX", root == NULL ? "/tmp" : root);
-    assert_non_null(mkdtemp(path));
+    char folder[PATH_SIZE - 8];
+    snprintf(folder, sizeof(folder), "%s/rail-test-store-XXXXXX", root == NULL ? "/tmp" : root);
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, PATH_SIZE, "%s/store", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* What lies beside the store. */
+static inline void
+path_beside(const char *directory, const char *name, char path[NAME_SIZE])
+{
+    snprintf(path, NAME_SIZE, "%.*s%s", (int)(strrchr(directory, '/') + 1 - directory), directory,
+             name);
 }
 
 /* Stores hold files only, no folders. */
@@ -76,6 +88,10 @@ directory_remove(const char *path)
     }
     closedir(directory);
     assert_int_equal(rmdir(path), 0);
+    path_beside(path, "witness", name);
+    unlink(name);
+    path_beside(path, "", name);
+    assert_int_equal(rmdir(name), 0);
 }
 
 /* A file may go while its directory is being read: then nothing needs it. */
@@ -115,12 +131,17 @@ files_copy(const char *from, const char *to, const char *prefix)
     closedir(directory);
 }
 
-/* What a process that is killed now would leave. The manifest goes first: files that it names must
- * not be deleted meanwhile. */
+/* What a process that is killed now would leave. The witness goes first, as nothing it tells of is
+ * taken back; then the manifest: files that it names must not be deleted meanwhile. */
 static inline void
 directory_copy(const char *from, char to[PATH_SIZE])
 {
+    char witness[NAME_SIZE];
+    char copy[NAME_SIZE];
     directory_make(to);
+    path_beside(from, "witness", witness);
+    path_beside(to, "witness", copy);
+    file_copy(witness, copy);
     files_copy(from, to, "MANIFEST");
     files_copy(from, to, "");
 }
