@@ -76,6 +76,7 @@ chunk_gone(void *context, const struct segment *s)
     const struct key row = key_of_chunk('K', s);
     batch_single_delete(e, &chunk);
     batch_delete(e, &row);
+    engine_witness_chunk(e, &row, false);
 }
 
 static bool
@@ -164,6 +165,8 @@ commit_definition(struct engine_local *e, const struct effect *effect)
     struct buf key = { 0 };
     buf_append(&key, "D", 1);
     buf_append_bytes(&key, buf_bytes(&effect->key));
+    const struct bytes row = buf_bytes(&effect->payload);
+    engine_witness_definition(e, buf_bytes(&key), effect->kind == EFFECT_PUT ? &row : NULL);
     if (effect->kind == EFFECT_PUT)
         rocksdb_writebatch_put(e->batch, (const char *)key.data, key.size,
                                (const char *)effect->payload.data, effect->payload.size);
@@ -235,7 +238,10 @@ engine_local_submit(struct engine *engine, const struct round *round)
     rocksdb_set_perf_level(PERF_LEVEL_DISABLE); /* Of this thread. */
     /* After a failure it is not known what is on disk: nothing is written any more. */
     if (!e->failed)
-        e->failed = !commit_effects(e, round) || !engine_shorten(e) ||
+        e->failed = !commit_effects(e, round) ||
+                    (round->effect_count > 0 && !engine_shorten(e)) ||
                     !engine_write_batch(e, round->sync);
+    if (!e->failed && round->sync)
+        engine_witness_tell(e);
     engine->done(engine->done_context, round->number, e->failed ? ROUND_UNKNOWN : ROUND_COMMITTED);
 }

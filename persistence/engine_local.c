@@ -20,7 +20,6 @@ engine_local_destroy(struct engine *engine)
     struct engine_local *e = (struct engine_local *)engine;
     if (e->tidy != NULL)
         engine_tidy_stop(e->tidy);
-    mem_free(e->directory);
     log_index_fini(&e->index);
     buf_fini(&e->building.row);
     pthread_cond_destroy(&e->written_changed);
@@ -33,6 +32,7 @@ engine_local_destroy(struct engine *engine)
      * process is about to end; what was committed is on disk. */
     if (e->db != NULL && !e->failed)
         rocksdb_close(e->db);
+    engine_witness_close(e);
     rocksdb_options_destroy(e->options);
     mem_free(e);
 }
@@ -62,8 +62,9 @@ make_options(void)
     rocksdb_options_set_compression(o, rocksdb_no_compression);
     rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
     rocksdb_options_set_paranoid_checks(o, 1);
-    /* A torn last record is cut, damage before it is an error: nothing is dropped silently. */
-    rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
+    /* What follows the first torn or damaged record is cut. Whether it had been confirmed is known
+     * by the witness alone. */
+    rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_open_files(o, 256);
     rocksdb_options_set_keep_log_file_num(o, 2);
@@ -137,17 +138,22 @@ take_epoch(struct engine_local *e, char *problem, size_t problem_size)
     return true;
 }
 
-/* What RocksDB says of a lock means nothing to people. */
-static void
-explain_open_error(const char *directory, const char *error, char *problem, size_t problem_size)
+void
+engine_explain_open_error(const char *directory, const char *error, char *problem,
+                          size_t problem_size)
 {
+    /* What RocksDB says of a lock means nothing to people. */
     if (strstr(error, "While lock file") != NULL || strstr(error, "lock hold by") != NULL)
         snprintf(problem, problem_size,
                  "the store in %s cannot be locked: another process uses it; stop that one, or "
                  "give this one a directory of its own (%s)",
                  directory, error);
     else
-        snprintf(problem, problem_size, "the store in %s cannot be opened: %s", directory, error);
+        snprintf(problem, problem_size,
+                 "the store in %s cannot be opened: %s. If a file is missing or damaged, restore a "
+                 "backup, or move the directory away to begin without what is in it; if the disk "
+                 "is, mend it first",
+                 directory, error);
 }
 
 struct engine *
@@ -168,11 +174,14 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
     rocksdb_writeoptions_set_sync(e->synced, 1);
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
     log_index_init(&e->index);
-    e->directory = mem_alloc(strlen(directory) + 1);
-    memcpy(e->directory, directory, strlen(directory) + 1);
+    snprintf(e->directory, sizeof(e->directory), "%s", directory);
+    if (!engine_witness_open(e, problem, problem_size)) {
+        engine_local_destroy(&e->engine);
+        return NULL;
+    }
     e->db = rocksdb_open(e->options, directory, &error);
     if (e->db == NULL) {
-        explain_open_error(directory, error, problem, problem_size);
+        engine_explain_open_error(directory, error, problem, problem_size);
         rocksdb_free(error);
         engine_local_destroy(&e->engine);
         return NULL;

@@ -11,11 +11,15 @@
  * else. When the journal grows beyond its limit, what is alive in its oldest rows is relocated into
  * chunks, one log's records back to back, and the rows are cut. All writing happens on the
  * committer's thread, in write batches of the round that is being committed anyway.
+ *
+ * engine_witness.c compares the store with its witness (witness.h) before it is opened for writing,
+ * and tells the witness what has been synced.
  */
 
 #include "broker/base/lock.h"
 #include "persistence/engine.h"
 #include "persistence/rows.h"
+#include "persistence/witness.h"
 
 #include <rocksdb/c.h>
 
@@ -29,7 +33,7 @@ struct engine_local {
     rocksdb_writeoptions_t *synced;
     rocksdb_writeoptions_t *unsynced;
     rocksdb_readoptions_t *reading;
-    char *directory;
+    char directory[4224];
 
     /* The committer's. */
     rocksdb_writebatch_t *batch; /* Used again and again. */
@@ -41,6 +45,12 @@ struct engine_local {
     uint64_t journal_bytes_max;
     uint64_t dead_chunks_bytes_max;
     bool failed;
+
+    char witness_path[4232];
+    struct witness *witness;
+    struct witness_state state; /* What the store holds, as the witness would tell it. */
+    struct map definitions;     /* Of known_definition. */
+    bool witness_begun;
 
     /* Readers on other threads and the committer, when it changes what they look at. A leaf: no
      * other lock is taken under it. */
@@ -86,7 +96,31 @@ void engine_log_damage(const struct key *key);
 struct engine_tidy *engine_tidy_start(struct engine_local *e, const char *directory);
 void engine_tidy_stop(struct engine_tidy *t);
 
+/* Before the store is opened: false, with a line for people, if it holds less than its witness
+ * tells. Such a store is left as it is. */
+bool engine_witness_open(struct engine_local *e, char *problem, size_t problem_size);
+
+/* When all is loaded: from now on the witness is told. False if it cannot be written. */
+bool engine_witness_begin(struct engine_local *e, char *problem, size_t problem_size);
+
+/* A definition is put (or, without a row, deleted) under this key of the store. */
+void engine_witness_definition(struct engine_local *e, struct bytes key, const struct bytes *row);
+
+/* The row that tells of a chunk is new, or goes. */
+void engine_witness_chunk(struct engine_local *e, const struct key *row_key, bool is_there);
+
+/* All that has been written is on disk. */
+void engine_witness_tell(struct engine_local *e);
+
+void engine_witness_close(struct engine_local *e);
+
+/* What RocksDB says when it opens a store, and what to do about it. */
+void engine_explain_open_error(const char *directory, const char *error, char *problem,
+                               size_t problem_size);
+
+/* Writes the batch, and with `sync` all before it; false if that failed, which has been logged. */
 bool engine_write_batch(struct engine_local *e, bool sync);
+
 void batch_put(struct engine_local *e, const struct key *key, struct bytes value);
 void batch_delete(struct engine_local *e, const struct key *key);
 void batch_single_delete(struct engine_local *e, const struct key *key);

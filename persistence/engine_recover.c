@@ -44,7 +44,8 @@ scan_finish(struct scan *s, char *problem, size_t problem_size)
     rocksdb_iter_destroy(s->iterator);
     if (error == NULL)
         return true;
-    snprintf(problem, problem_size, "the store cannot be read: %s", error);
+    snprintf(problem, problem_size,
+             "the store cannot be read: %s. Mend the disk or restore a backup", error);
     rocksdb_free(error);
     return false;
 }
@@ -148,6 +149,8 @@ engine_local_recover(struct engine *engine, const struct recovery *recovery, cha
         !give_definitions(e, recovery, problem, problem_size))
         return false;
     give_logs(e, recovery);
+    if (!engine_witness_begin(e, problem, problem_size))
+        return false;
     e->tidy = engine_tidy_start(e, e->directory);
     return true;
 }

@@ -52,6 +52,7 @@ delete_chunk_rows(struct engine_local *e, const struct segment *s)
     const struct key row = key_of_chunk('K', s);
     batch_single_delete(e, &chunk);
     batch_delete(e, &row);
+    engine_witness_chunk(e, &row, false);
 }
 
 static void
@@ -214,6 +215,8 @@ move_index_chunks(struct move *m)
         const struct new_chunk *c = &m->chunks[i];
         const struct segment *s = log_index_add(&e->index, c->log, c->base, &c->shape, &place);
         ASSERT(s != NULL);
+        const struct key key = key_of_chunk('K', s);
+        engine_witness_chunk(e, &key, true);
         put_chunk_row(e, s);
     }
     mem_free(m->chunks);

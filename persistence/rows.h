@@ -7,6 +7,7 @@
  *
  *     key                                row
  *     'F'                                format: version(4), epoch(8), XXH3 of these(8)
+ *     'W'                                witness: its id(8), XXH3 of this(8)
  *     'D' name...                        a definition, the broker's own octets
  *     'J' number(8)                      journal row
  *     'K' log(8) base(8) generation(8)   what a chunk holds and which of it is settled
@@ -28,7 +29,8 @@
  * The payload of EFFECT_SETTLE is runs of settled records: first sequence(8) count(4) weight of
  * each(4). That of EFFECT_PURGE is the last sequence(8); `sequence` is the first.
  *
- * Journal rows and chunks are written once and SingleDeleted; 'D', 'F' and 'K' rows are overwritten
+ * Journal rows and chunks are written once and SingleDeleted; 'D', 'F', 'W' and 'K' rows are
+ * overwritten
  * and take Delete. Row numbers and log ids carry the epoch, which grows with every start, in their
  * upper bits: no key is ever used twice.
  */

@@ -21,7 +21,8 @@ from ledger import SETTLE_WINDOW_S, QueueBook
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM_SECONDS = 60
 PERSISTENT = {'delivery_mode': 2}
-MATTERS = ('.log', '.sst', 'MANIFEST', 'CURRENT')
+MATTERS = ('.log', '.sst', 'MANIFEST', 'CURRENT', 'witness')
+PAGE_SIZE = 4096
 BLOCK_SIZE, FRAME_HEAD_SIZE = 32768, 7
 
 
@@ -104,36 +105,66 @@ def damage(options, seed):
     rand = random.Random(seed)
     with running(server.Server(os.path.abspath(options.railmq))) as subject:
         books = make_store(subject, rand)
-        flips = [random_flip(subject.data, rand) for _ in range(max(60, 2 * options.rounds))]
+        flips = [random_flip(subject.data, rand) for _ in range(max(200, 4 * options.rounds))]
         return judge_flips(options, subject, books, flips)
 
 
 def damage_heads(options, seed):
-    """The same for each bit of length and type of frames."""
+    """The same for bits of length and type of frames, for which RocksDB takes the rest for torn."""
     rand = random.Random(seed)
     with running(server.Server(os.path.abspath(options.railmq))) as subject:
         books = make_store(subject, rand)
         flips = [(path, head + octet, bit) for path in power.files(subject.data) if is_framed(path)
                  for head in frame_heads(path)[-12:] for octet in (4, 5, 6) for bit in range(8)]
+        flips = rand.sample(flips, min(len(flips), max(200, 4 * options.rounds)))
         return judge_flips(options, subject, books, flips)
 
 
 def judge_flips(options, subject, books, flips):
-    """Starts on a copy of the store for each flip."""
+    return judge_harms(options, subject, books, (
+        (f'bit {bit} of octet {offset} of {os.path.basename(path)} flipped',
+         lambda path=path, offset=offset, bit=bit: flip(path, offset, bit))
+        for path, offset, bit in flips))
+
+
+def judge_harms(options, subject, books, harms):
+    """Starts on a copy of the store for each harm: its name, and what does it."""
     complaints = []
     whole = subject.data + '.whole'
     os.rename(subject.data, whole)
-    for path, offset, bit in flips:
+    for name, harm in harms:
         shutil.copytree(whole, subject.data)
-        flip(path, offset, bit)
+        harm()
         found = judge_damaged(subject, books)
-        name = os.path.basename(path)
-        complaints += [f'bit {bit} of octet {offset} of {name} flipped: {text}' for text in found]
+        complaints += [f'{name}: {text}' for text in found]
         if found and options.keep:
-            shutil.copytree(subject.data, os.path.join(options.keep, f'{name}.{offset}.{bit}'),
+            shutil.copytree(subject.data, os.path.join(options.keep, name.replace(' ', '_')),
                             dirs_exist_ok=True)
         shutil.rmtree(subject.data)
     return complaints
+
+
+def files_lost(options, seed):
+    """Each file in turn is gone, cut, or its last page was never written."""
+    rand = random.Random(seed)
+    with running(server.Server(os.path.abspath(options.railmq))) as subject:
+        books = make_store(subject, rand)
+        harms = []
+        for path, (_, size) in sorted(power.files(subject.data).items()):
+            name = os.path.relpath(path, subject.data).replace('/', '.')
+            harms += [(f'{name} deleted', lambda path=path: os.unlink(path)),
+                      *((f'{name} cut to {end}', lambda path=path, end=end: os.truncate(path, end))
+                        for end in {0, size // 2, size - 1} if 0 <= end < size),
+                      (f'last page of {name} zeroed', lambda path=path: zero_last_page(path))]
+        return judge_harms(options, subject, books, harms)
+
+
+def zero_last_page(path):
+    size = os.path.getsize(path)
+    start = max(0, size - 1) // PAGE_SIZE * PAGE_SIZE
+    with open(path, 'r+b') as file:
+        file.seek(start)
+        file.write(bytes(size - start))
 
 
 def is_framed(path):
@@ -184,12 +215,14 @@ def judge_damaged(subject, books):
         found = judge_store(subject, books)
         subject.end(signal.SIGKILL)
         return [f'started although the store is damaged: {text}' for text in found[:2]]
-    return judge_refusal(subject, status, ['damaged', 'orruption', 'cannot be opened'])
+    return judge_refusal(subject, status, ['damaged', 'missing', 'lacks', 'cannot be'])
 
 
 def judge_refusal(subject, status, words):
     """A refusal says what and where, with status 1."""
     lines = [line for line in subject.lines if line.startswith('railmq: cannot start:')]
+    if 'damaged' in words and lines and 'backup' not in lines[0]:
+        return [f'does not say what to do\n{lines[0]}']
     if status != 1:
         return [f'exit status {status}, not 1\n{subject.log_tail()}']
     if not lines or not any(word in lines[0] for word in words):
@@ -304,9 +337,10 @@ class Worst:
 
 
 def shim_bites(options, seed):
-    """The loss of power is one: with syncs nothing is gone, without confirmed messages are."""
+    """The loss of power is one: with syncs nothing is gone; without, confirmed messages are, and the
+    broker finds that out."""
     rand = random.Random(seed)
-    left = {}
+    complaints = []
     for lies in (False, True):
         subject = power.PoweredServer(os.path.abspath(options.railmq), options.library, Worst, lies)
         with running(subject):
@@ -317,15 +351,21 @@ def shim_bites(options, seed):
             sent = channel.declare('q', passive=True).message_count
             subject.end(signal.SIGKILL)
             subject.lose_power()
+            if lies:
+                return complaints + judge_lie(subject)
             subject.start()
             channel = open_channel(subject)
-            left[lies] = sent - channel.declare('q', durable=True).message_count
-    complaints = []
-    if left[False] != 0:
-        complaints.append(f'{left[False]} confirmed messages are lost')
-    if left[True] == 0:
-        complaints.append('without syncs nothing is lost: the test tests nothing')
+            left = sent - channel.declare('q', durable=True).message_count
+            if left != 0:
+                complaints.append(f'{left} confirmed messages are lost')
     return complaints
+
+
+def judge_lie(subject):
+    status = subject.start_refused()
+    if status is None:
+        return ['without syncs nothing is lost: the test tests nothing']
+    return judge_refusal(subject, status, ['lacks what was confirmed'])
 
 
 def prepare_answers(channel):
@@ -508,8 +548,6 @@ def restart_amqplib(options, seed):
 
 
 CASES = {case.__name__: case for case in (
-    relocation, damage, answered_is_durable, settled_is_synced, shim_bites, never_reused,
-    no_old_bindings, locked, newer_format, restart_pika, restart_amqplib)}
-# These run only when they are named: RocksDB takes a damaged head of a frame for the torn end of
-# a file, and the broker has nothing yet to tell the two apart.
-NAMED_ONLY = {'damage_heads': damage_heads}
+    relocation, damage, damage_heads, files_lost, answered_is_durable, settled_is_synced,
+    shim_bites, never_reused, no_old_bindings, locked, newer_format, restart_pika,
+    restart_amqplib)}

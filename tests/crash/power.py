@@ -5,9 +5,13 @@ import collections
 import os
 import shutil
 import subprocess
+import threading
+import time
 
 import server
 
+PAGE = 4096
+SAMPLE_SECONDS = 0.1
 HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-g', '-fPIC', '-shared', '-Wall', '-Wextra',
          '-Werror']
@@ -76,6 +80,17 @@ def torn(rand, sure, size):
     return rand.choice([sure, sure, size, rand.randint(sure, size), rand.randint(sure, size)])
 
 
+def scar(rand, path, sure, end):
+    """Now and then the pages of what was not synced have not all been written."""
+    if end <= sure or rand.choice([True, False]):
+        return
+    start = rand.randint(sure, end)
+    start = max(sure, start - start % PAGE)
+    with open(path, 'r+b') as file:
+        file.seek(start)
+        file.write(bytes(min(PAGE, end - start)))
+
+
 def files(directory):
     """Path, inode and size of everything below."""
     found = {}
@@ -94,6 +109,7 @@ class PoweredServer(server.Server):
         super().__init__(railmq)
         self.rand = rand
         self.lost = 0
+        self.lies = lies
         self.journal = os.path.join(self.directory, 'journal')
         self.graves = os.path.join(self.directory, 'graves')
         self.environment = {'LD_PRELOAD': library, 'RAIL_POWERLOSS_ROOT': self.data,
@@ -107,7 +123,36 @@ class PoweredServer(server.Server):
         os.mkdir(self.graves)
         open(self.journal, 'w', encoding='utf-8').close()
         self.baseline = files(self.data)
-        return super().spawn(address, data)
+        process = super().spawn(address, data)
+        self.samples = []
+        self.sampler = threading.Thread(target=self.sample, args=[process], daemon=True)
+        self.sampler.start()
+        return process
+
+    @property
+    def witness(self):
+        return os.path.join(self.data, 'witness')
+
+    def sample(self, process):
+        """The witness is mapped and synced at leisure: what it was now and then is what a loss of
+        power may leave of it."""
+        while process.poll() is None:
+            try:
+                with open(self.witness, 'rb') as file:
+                    octets = file.read()
+            except FileNotFoundError:
+                octets = b''
+            if len(octets) == 2 * PAGE and any(octets):
+                self.samples.append(octets)
+            time.sleep(SAMPLE_SECONDS)
+
+    def age_witness(self):
+        self.sampler.join()
+        if not self.lies and self.samples and os.path.exists(self.witness):
+            with open(self.witness, 'rb') as file:
+                choices = [*self.samples, *[file.read()] * len(self.samples)]
+            with open(self.witness, 'wb') as file:
+                file.write(self.rand.choice(choices)[:PAGE] + self.rand.choice(choices)[PAGE:])
 
     def lose_power(self):
         """Cuts the directory back; the process has been killed."""
@@ -126,6 +171,8 @@ class PoweredServer(server.Server):
             end = torn(self.rand, disk.sizes[inode], size)
             self.lost += size - end
             os.truncate(target, end)
+            scar(self.rand, target, disk.sizes[inode], end)
         os.makedirs(after, exist_ok=True)
         shutil.rmtree(self.data)
         os.rename(after, self.data)
+        self.age_witness()

@@ -64,7 +64,7 @@ def run_job(job):
     options, name, *arguments = job
     began = time.monotonic()
     try:
-        case = {**cases.CASES, **cases.NAMED_ONLY}.get(name)
+        case = cases.CASES.get(name)
         if case is not None:
             results = [(name, case(options, *arguments), '')]
         else:
@@ -84,7 +84,7 @@ def make_jobs(options):
                min(left, WORLD_ROUNDS))
         left -= WORLD_ROUNDS
         number += 1
-    for name in [*cases.CASES, *(set(cases.NAMED_ONLY) & set(options.filter))]:
+    for name in cases.CASES:
         yield (options, name, rand.randrange(1 << 32))
 
 
