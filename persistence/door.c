@@ -1,6 +1,7 @@
 #include "persistence/door.h"
 
 #include "broker/base/clock.h"
+#include "broker/base/fault.h"
 #include "broker/base/lock.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
@@ -111,6 +112,10 @@ door_push(struct door *door, const struct effect *effect)
     lock_release(&door->lock);
     if (was_empty || hurries)
         pthread_cond_signal(&door->wake);
+    if (effect->kind == EFFECT_RECORDS)
+        FAULT_POINT("publish.pushed");
+    else if (effect->kind == EFFECT_SETTLE)
+        FAULT_POINT("settle.pushed");
     return ticket;
 }
 
@@ -141,6 +146,7 @@ door_round_done(void *context, uint64_t round_number, enum round_outcome outcome
     /* Before the notice: whoever was told to wait for room looks again because of it. */
     atomic_fetch_sub(&door->bytes_pending, door->round_bytes);
     door->notify(door->context);
+    FAULT_POINT("commit.reported");
 }
 
 /* What the committer knows between two rounds. */
@@ -285,6 +291,7 @@ submit_round(struct door *door, struct committer_state *c)
                                  c->sync };
     const struct space_claim claim = make_claim(door, c, false);
     door->round_bytes = c->taken.bytes;
+    FAULT_POINT("commit.taken");
     door->engine->ops->submit(door->engine, &round);
     note_synced(c);
     effects_clear(&c->taken);

@@ -11,9 +11,9 @@
  *     config->server.{name, product, version, data_dir, workers, log_level}
  *     config->limits.{max_connections, channel_max, frame_max, max_message_size, heartbeat_s,
  *                     handshake_timeout_ms, consumer_timeout_ms, table_depth, table_entries,
- *                     outbox_bytes, output_bytes_max, memory_high_watermark,
+ *                     outbox_bytes, output_bytes_max, memory_high_watermark, message_memory,
  *                     disk_free_watermark}
- *     config->testing.{commit_delay_ms, disk_free}
+ *     config->testing.{commit_delay_ms, disk_free, journal_bytes, fault}
  *     config->listeners[i].{protocol, bind.host, bind.port}, i < config->listener_count
  */
 

@@ -1,5 +1,6 @@
 #include "broker/core/config_value.h"
 
+#include "broker/base/fault.h"
 #include "broker/base/panic.h"
 #include "broker/core/memory_total.h"
 
@@ -146,6 +147,13 @@ text_store(struct bytes text, void *member, size_t size)
 }
 
 static bool
+fault_store(struct bytes text, void *member, size_t size)
+{
+    struct fault fault;
+    return (text.size == 0 || fault_parse(text, &fault)) && text_store(text, member, size);
+}
+
+static bool
 version_store(struct bytes text, void *member, size_t size)
 {
     struct bytes rest = text;
@@ -249,6 +257,11 @@ address_store(struct bytes text, void *member, size_t size)
 const struct config_kind config_kind_text = {
     .what = "text without control characters",
     .store = text_store,
+};
+const struct config_kind config_kind_fault = {
+    .what = "a point and a count, as in commit.written:3",
+    .hint = fault_names,
+    .store = fault_store,
 };
 const struct config_kind config_kind_version = {
     .what = "a version",

@@ -21,6 +21,7 @@ struct config_kind {
 /* Named as in the fourth column of config.def. */
 extern const struct config_kind config_kind_text;
 extern const struct config_kind config_kind_version;
+extern const struct config_kind config_kind_fault;
 extern const struct config_kind config_kind_count;
 extern const struct config_kind config_kind_size;
 extern const struct config_kind config_kind_memory;

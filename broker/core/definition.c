@@ -2,6 +2,7 @@
 
 #include "amqp/table.h"
 #include "broker/base/endian.h"
+#include "broker/base/fault.h"
 
 /* Keys are a kind octet and length-prefixed parts, so that no name can run into the next. */
 static void
@@ -27,7 +28,10 @@ push(struct vhost *v, enum effect_kind kind, struct buf key, struct buf row)
         buf_fini(&row);
         return 0;
     }
-    return door_push(v->door, &(struct effect){ .kind = kind, .key = key, .payload = row });
+    const uint64_t ticket =
+        door_push(v->door, &(struct effect){ .kind = kind, .key = key, .payload = row });
+    FAULT_POINT("definition.pushed");
+    return ticket;
 }
 
 static struct buf

@@ -1,5 +1,6 @@
 #include "broker/session/serve.h"
 
+#include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/session/server.h"
@@ -73,7 +74,10 @@ int
 serve_run(const struct config *config)
 {
     char problem[4400];
+    struct fault fault;
     log_set_level(config->server.log_level);
+    if (fault_parse(bytes_of_string(config->testing.fault), &fault))
+        fault_arm(&fault);
     if (!prepare_data_dir(config->server.data_dir, problem, sizeof(problem)))
         return refuse_to_start(problem);
     raise_descriptor_limit();

@@ -48,6 +48,8 @@ test_defaults(void **state)
     assert_int_equal(c.limits.output_bytes_max, 1 << 20);
     assert_true(c.limits.memory_high_watermark >= memory_total_bytes() / 100 * 60);
     assert_int_equal(c.testing.commit_delay_ms, 0);
+    assert_int_equal(c.testing.journal_bytes, 64 << 20);
+    assert_string_equal(c.testing.fault, "");
     assert_int_equal(c.listener_count, 1);
     assert_int_equal(c.listeners[0].protocol, CONFIG_PROTOCOL_AMQP);
     assert_string_equal(c.listeners[0].bind.host, "127.0.0.1");
