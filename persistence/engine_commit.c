@@ -3,6 +3,7 @@
 #include "persistence/engine_local.h"
 
 #include "broker/base/endian.h"
+#include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/panic.h"
 
@@ -237,10 +238,13 @@ engine_local_submit(struct engine *engine, const struct round *round)
     struct engine_local *e = (struct engine_local *)engine;
     rocksdb_set_perf_level(PERF_LEVEL_DISABLE); /* Of this thread. */
     /* After a failure it is not known what is on disk: nothing is written any more. */
-    if (!e->failed)
-        e->failed = !commit_effects(e, round) ||
-                    (round->effect_count > 0 && !engine_shorten(e)) ||
-                    !engine_write_batch(e, round->sync);
+    if (!e->failed) {
+        e->failed =
+            !commit_effects(e, round) || (round->effect_count > 0 && !engine_shorten(e));
+        FAULT_POINT("commit.before_write");
+        e->failed = e->failed || !engine_write_batch(e, round->sync);
+        FAULT_POINT("commit.written");
+    }
     if (!e->failed && round->sync)
         engine_witness_tell(e);
     engine->done(engine->done_context, round->number, e->failed ? ROUND_UNKNOWN : ROUND_COMMITTED);

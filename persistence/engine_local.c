@@ -1,6 +1,7 @@
 #include "persistence/engine_local.h"
 
 #include "broker/base/endian.h"
+#include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
@@ -35,6 +36,12 @@ engine_local_destroy(struct engine *engine)
     engine_witness_close(e);
     rocksdb_options_destroy(e->options);
     mem_free(e);
+}
+
+void
+engine_local_set_journal_bytes(struct engine *engine, uint64_t bytes_max)
+{
+    ((struct engine_local *)engine)->journal_bytes_max = bytes_max;
 }
 
 static const struct engine_ops engine_local_ops = {

@@ -5,6 +5,7 @@
 #include "persistence/engine_local.h"
 
 #include "broker/base/endian.h"
+#include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
@@ -53,6 +54,7 @@ delete_chunk_rows(struct engine_local *e, const struct segment *s)
     batch_single_delete(e, &chunk);
     batch_delete(e, &row);
     engine_witness_chunk(e, &row, false);
+    FAULT_POINT("chunk.deleted");
 }
 
 static void
@@ -218,6 +220,7 @@ move_index_chunks(struct move *m)
         const struct key key = key_of_chunk('K', s);
         engine_witness_chunk(e, &key, true);
         put_chunk_row(e, s);
+        FAULT_POINT("chunk.written");
     }
     mem_free(m->chunks);
 }

@@ -180,6 +180,7 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
     struct engine *engine = engine_local_open(store, problem, problem_size);
     if (engine == NULL)
         return false;
+    engine_local_set_journal_bytes(engine, config->testing.journal_bytes);
     const uint64_t started_ms = clock_monotonic_ms();
     struct recovered recovered;
     space_set_cleaner(s->space, clean_store, engine);

@@ -16,6 +16,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'protocol')]
 sys.dont_write_bytecode = True
 
 import cases  # noqa: E402
+import faults  # noqa: E402
 import power  # noqa: E402
 import server  # noqa: E402
 import world  # noqa: E402
@@ -23,6 +24,8 @@ import world  # noqa: E402
 # Rounds that one data directory goes through.
 WORLD_ROUNDS = 5
 NAMES = ('kill', 'power')
+# How often a fault point is passed before the broker dies there, beside the first time.
+FAULT_COUNTS_MAX = (4, 60, 300)
 
 
 def parse_arguments():
@@ -41,13 +44,19 @@ def parse_arguments():
 def play_world(options, name, seed, rounds):
     """Results of one data directory: (name, complaints, notes)."""
     railmq = os.path.abspath(options.railmq)
+    rand = random.Random(seed)
     if name.startswith('power'):
-        subject = power.PoweredServer(railmq, options.library, random.Random(seed))
+        subject = power.PoweredServer(railmq, options.library, rand)
     else:
         subject = server.Server(railmq)
     results = []
     try:
-        here = world.World(subject, seed)
+        if name.startswith('fault.'):
+            counts = [1, *(rand.randint(2, most) for most in FAULT_COUNTS_MAX)]
+            here = faults.DoomedWorld(subject, seed, name.removeprefix('fault.'), counts)
+            rounds = len(counts)
+        else:
+            here = world.World(subject, seed)
         for number in range(1, rounds + 1):
             complaints = here.play()
             results.append((f'{name}.{number}', complaints, here.notes))
@@ -84,6 +93,8 @@ def make_jobs(options):
                min(left, WORLD_ROUNDS))
         left -= WORLD_ROUNDS
         number += 1
+    for name in faults.names(os.path.abspath(options.railmq)):
+        yield (options, f'fault.{name}', rand.randrange(1 << 32), 0)
     for name in cases.CASES:
         yield (options, name, rand.randrange(1 << 32))
 

@@ -55,6 +55,7 @@ class Broker:
 
     def __init__(self, railmq):
         self.railmq = railmq
+        self.arguments = []
         self.directory = None
         self.process = None
         self.terminated = False
@@ -89,7 +90,7 @@ class Broker:
     def spawn(self, address, data):
         """Another broker process; its caller waits for it."""
         command = [self.railmq, 'serve', '--listen', f'{address[0]}:{address[1]}',
-                   '--data-dir', data]
+                   '--data-dir', data, *self.arguments]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, errors='replace')
 
