@@ -66,6 +66,7 @@ engine_write_batch(struct engine_local *e, bool sync)
         return true;
     log_error("store.write", "msg=\"%s\"", error);
     rocksdb_free(error);
+    e->failed = true;
     return false;
 }
 

@@ -118,7 +118,8 @@ void engine_witness_close(struct engine_local *e);
 void engine_explain_open_error(const char *directory, const char *error, char *problem,
                                size_t problem_size);
 
-/* Writes the batch, and with `sync` all before it; false if that failed, which has been logged. */
+/* Writes the batch, and with `sync` all before it; false if that failed, which has been logged, and
+ * is final. */
 bool engine_write_batch(struct engine_local *e, bool sync);
 
 void batch_put(struct engine_local *e, const struct key *key, struct bytes value);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -70,6 +71,17 @@ log_start(struct server *s, const struct config *config)
              RAIL_VERSION, s->worker_count, config->server.data_dir);
 }
 
+/* Without exit(): a database that has failed is not closed, and its threads go on, on a full disk
+ * to see whether there is room again. What exit() takes down must not go from under them. */
+static noreturn void
+end_at_once(void)
+{
+    log_error("server.stopped",
+              "msg=\"stopped because the store has failed; see store.write above, "
+              "mend the disk, start again: what was confirmed is there\"");
+    _exit(1);
+}
+
 int
 serve_run(const struct config *config)
 {
@@ -92,9 +104,9 @@ serve_run(const struct config *config)
     sigdelset(&signals, SIGPIPE);
 
     struct server *server = mem_alloc_zeroed(sizeof(*server));
-    if (!server_start(server, config, problem, sizeof(problem))) {
-        mem_free(server);
-        return refuse_to_start(problem);
+    if (!server_start(server, config, problem, sizeof(problem))) { /* For end_at_once's reason. */
+        refuse_to_start(problem);
+        _exit(1);
     }
     log_start(server, config);
 
@@ -112,14 +124,12 @@ serve_run(const struct config *config)
     const bool is_incomplete = server->store_is_incomplete;
     mem_free(server);
     if (failed)
-        log_error("server.stopped",
-                  "msg=\"stopped because the store has failed; see store.write "
-                  "above, mend the disk, start again: what was confirmed is there\"");
-    else if (is_incomplete)
+        end_at_once();
+    if (is_incomplete)
         log_error("server.stopped",
                   "msg=\"stopped while the disk was full; see store.unwritten above, make room, "
                   "start again: what was confirmed is there\"");
     else
         log_info("server.stopped", "msg=\"all connections are closed\"");
-    return failed || is_incomplete ? 1 : 0;
+    return is_incomplete ? 1 : 0;
 }
