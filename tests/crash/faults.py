@@ -1,5 +1,6 @@
 """Worlds whose broker kills itself at a named point, and those whose disk fails it."""
 
+import errno
 import os
 import re
 import signal
@@ -13,6 +14,18 @@ from actors import declare_all
 from world import World
 
 FIRE_SECONDS = 20
+DISK_SECONDS = 2
+# Which call of a kind fails, from and to: the first ones are made while the broker starts, and only
+# writes and syncs go on with every round.
+DISK_STARTING = [(1, 1), (2, 6), (6, 15)]
+DISK_CALLS = {
+    'write': [*DISK_STARTING, (15, 30), (20, 60), (60, 300)],
+    'sync': [*DISK_STARTING, (15, 30), (20, 60), (60, 300)],
+    'allocate': DISK_STARTING[:2],
+    'truncate': DISK_STARTING[:2],
+    'create': DISK_STARTING,
+    'rename': DISK_STARTING[:2],
+}
 # Small enough that chunks are written and deleted all the time.
 JOURNAL = '64KiB'
 
@@ -89,3 +102,93 @@ class DoomedWorld(World):
         if trouble or status != -signal.SIGKILL:
             self.ledger.complain(f'{self.fault}: {trouble or f"exit status {status}"}\n'
                                  f'{self.server.log_tail()}')
+
+
+class FailingDiskWorld(DoomedWorld):
+    """Calls of the system fail on files of the store. That ends the broker, with status 1 and a line
+    that says why, or it can go on; what was confirmed is there after the next start."""
+
+    def __init__(self, subject, seed, call, library):
+        super().__init__(subject, seed, call, DISK_CALLS[call])
+        self.library = library
+        self.fired = False
+
+    @property
+    def mark(self):
+        return os.path.join(self.server.directory, 'mark')
+
+    def arm(self):
+        least, most = self.counts[self.round - 1]
+        pick = self.random.choice
+        count = self.random.randint(least, most)
+        number = pick([errno.EIO, errno.ENOSPC])
+        self.server.environment = {
+            'LD_PRELOAD': self.library, 'RAIL_DISKFAULT_ROOT': self.server.data,
+            'RAIL_DISKFAULT_CALL': self.name, 'RAIL_DISKFAULT_COUNT': str(count),
+            'RAIL_DISKFAULT_ERROR': str(number), 'RAIL_DISKFAULT_MARK': self.mark,
+            **{f'RAIL_DISKFAULT_{name}': '1' for name in ('ONCE', 'SHORT') if pick([True, False])}}
+        self.fault = ' '.join([self.name, str(count), errno.errorcode[number],
+                               *(name[15:] for name in self.server.environment
+                                 if name.endswith(('ONCE', 'SHORT')))])
+        if os.path.exists(self.mark):
+            os.unlink(self.mark)
+
+    def disarm(self):
+        super().disarm()
+        self.server.environment = {}
+        self.fired = self.fired or os.path.exists(self.mark)
+
+    def has_failed(self):
+        return any('event=store.failed' in line for line in self.server.lines)
+
+    def wait_for_end(self):
+        """From the moment it says that it fails, the broker takes nothing for good."""
+        deadline = time.monotonic() + DISK_SECONDS
+        while (self.server.alive() and not self.has_failed() and
+               (time.monotonic() < deadline or os.path.exists(self.mark))):
+            if time.monotonic() > deadline + DISK_SECONDS:
+                break
+            time.sleep(0.003)
+        self.killed_at = time.monotonic()
+
+    def work(self):
+        self.ledger.book('st')
+        if self.round == 1:
+            declare_all(self.server.address, True)
+        self.server.end(signal.SIGTERM)
+        self.arm()
+        self.stopping.clear()
+        self.killing.set()
+        self.server.address = ('127.0.0.1', broker.free_port())
+        actors = list(self.actors())
+        if self.server.launch():
+            try:
+                declare_all(self.server.address, False)
+                for actor in actors:
+                    actor.start()
+            except (amqp.ConnectionLost, amqp.Mismatch, OSError):
+                pass
+        self.wait_for_end()
+        self.stopping.set()
+        self.join([actor for actor in actors if actor.ident is not None])
+        if not self.has_failed() and self.server.alive():
+            self.killed_at = time.monotonic()
+            self.server.process.send_signal(signal.SIGTERM)
+        self.judge_failure(self.server.wait())
+        self.disarm()
+        del self.ledger.books['st']
+
+    def judge_failure(self, status):
+        reasons = [line for line in self.server.lines
+                   if line.startswith('railmq: cannot start: ') or 'event=server.stopped' in line]
+        if status not in (0, 1) or not reasons:
+            self.ledger.complain(f'{self.fault}: exit status {status}\n{self.server.log_tail()}')
+        elif status == 1 and not os.path.exists(self.mark):
+            self.ledger.complain(f'{self.fault}: failed without a reason\n{self.server.log_tail()}')
+
+    def play(self):
+        complaints = super().play()
+        self.notes = f'{self.fault}: {self.notes}'
+        if self.round == len(self.counts) and not self.fired:
+            complaints.append(f'no {self.name} was ever made to fail: the test tests nothing')
+        return complaints

@@ -17,11 +17,11 @@ FLAGS = ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-g', '-fPIC', '-shared', '-Wall'
          '-Werror']
 
 
-def build(directory):
+def build(directory, name='powerloss'):
     """Compiles the library to preload; its path."""
-    library = os.path.join(directory, 'powerloss.so')
+    library = os.path.join(directory, name + '.so')
     compiler = os.environ.get('CC', 'cc').split()
-    subprocess.run([*compiler, *FLAGS, '-o', library, os.path.join(HERE, 'powerloss.c'), '-ldl'],
+    subprocess.run([*compiler, *FLAGS, '-o', library, os.path.join(HERE, name + '.c'), '-ldl'],
                    check=True)
     return library
 

@@ -55,6 +55,10 @@ def play_world(options, name, seed, rounds):
             counts = [1, *(rand.randint(2, most) for most in FAULT_COUNTS_MAX)]
             here = faults.DoomedWorld(subject, seed, name.removeprefix('fault.'), counts)
             rounds = len(counts)
+        elif name.startswith('disk.'):
+            here = faults.FailingDiskWorld(subject, seed, name.removeprefix('disk.'),
+                                           options.disk_library)
+            rounds = len(here.counts)
         else:
             here = world.World(subject, seed)
         for number in range(1, rounds + 1):
@@ -95,6 +99,8 @@ def make_jobs(options):
         number += 1
     for name in faults.names(os.path.abspath(options.railmq)):
         yield (options, f'fault.{name}', rand.randrange(1 << 32), 0)
+    for call in faults.DISK_CALLS:
+        yield (options, f'disk.{call}', rand.randrange(1 << 32), 0)
     for name in cases.CASES:
         yield (options, name, rand.randrange(1 << 32))
 
@@ -106,6 +112,7 @@ def main():
     print(f'seed {options.seed}', flush=True)
     directory = tempfile.mkdtemp(prefix='rail-crash-build-')
     options.library = power.build(directory)
+    options.disk_library = power.build(directory, 'diskfault')
     jobs = [job for job in make_jobs(options)
             if not options.filter or any(part in job[1] for part in options.filter)]
     passed = failed = 0
