@@ -72,8 +72,9 @@ void door_set_space(struct door *door, struct space *space);
  * False if the disk had no room for all of it: that was never committed, and has been logged. */
 bool door_destroy(struct door *door);
 
-/* Takes over key, payload and tail of the effect and returns its ticket. Never blocks on the engine.
- * Any thread; typically called under a queue's lock, so that sequence order is push order. */
+/* Takes over key, payload and tail of the effect and returns its ticket. Never blocks on the
+ * engine. Any thread; typically called under a queue's lock, so that sequence order is push order.
+ */
 uint64_t door_push(struct door *door, const struct effect *effect);
 
 /* Somebody waits for settlements: those alone are otherwise committed at leisure, within 50 ms, and

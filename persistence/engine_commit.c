@@ -120,9 +120,8 @@ apply_purge(struct engine_local *e, const struct stored_effect *effect, uint64_t
     struct payload_reader reader = { e, NULL };
     if (effect->payload.size != 8)
         return false;
-    const bool ok =
-        log_index_purge(&e->index, effect->log, effect->sequence, load_be64(effect->payload.data),
-                        row, read_payload, &reader);
+    const bool ok = log_index_purge(&e->index, effect->log, effect->sequence,
+                                    load_be64(effect->payload.data), row, read_payload, &reader);
     if (reader.slice != NULL)
         rocksdb_pinnableslice_destroy(reader.slice);
     return ok;
@@ -240,8 +239,7 @@ engine_local_submit(struct engine *engine, const struct round *round)
     rocksdb_set_perf_level(PERF_LEVEL_DISABLE); /* Of this thread. */
     /* After a failure it is not known what is on disk: nothing is written any more. */
     if (!e->failed) {
-        e->failed =
-            !commit_effects(e, round) || (round->effect_count > 0 && !engine_shorten(e));
+        e->failed = !commit_effects(e, round) || (round->effect_count > 0 && !engine_shorten(e));
         FAULT_POINT("commit.before_write");
         e->failed = e->failed || !engine_write_batch(e, round->sync);
         FAULT_POINT("commit.written");

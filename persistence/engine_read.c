@@ -99,8 +99,8 @@ engine_find_payload(const struct segment *s, struct bytes row, struct bytes *pay
     return find_payload(&x, row, payload);
 }
 
-/* The next segment with something alive at `from` or behind it. `written` gets the number of batches
- * that had been written then. */
+/* The next segment with something alive at `from` or behind it. `written` gets the number of
+ * batches that had been written then. */
 static bool
 next_extract(struct engine_local *e, const struct log_reading *r, uint64_t from,
              struct extract *out, uint64_t *written)

@@ -130,9 +130,7 @@ give_logs(struct engine_local *e, const struct recovery *r)
     for (struct map_node *node = map_next(&e->index.logs, NULL); node != NULL;
          node = map_next(&e->index.logs, node)) {
         const struct log *log = MAP_CONTAINER(node, struct log, by_id);
-        struct log_summary summary = {
-            .log = log->id, .count = log->alive, .weight = log->weight
-        };
+        struct log_summary summary = { .log = log->id, .count = log->alive, .weight = log->weight };
         if (log_bounds(log, &summary.first, &summary.last))
             r->log(r->context, &summary);
     }

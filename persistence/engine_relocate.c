@@ -149,9 +149,9 @@ static void
 builder_emit(struct move *m, struct builder *b)
 {
     const struct row_head head = { .count = b->count };
-    const struct segment where = {
-        .log = &(struct log){ .id = b->log }, .base = b->base, .generation = m->generation
-    };
+    const struct segment where = { .log = &(struct log){ .id = b->log },
+                                   .base = b->base,
+                                   .generation = m->generation };
     const struct key key = key_of_chunk('C', &where);
     row_finish(&b->row, &head);
     batch_put(m->engine, &key, buf_bytes(&b->row));
@@ -326,8 +326,7 @@ journal_is_long(const struct engine_local *e)
 {
     const struct log_index *x = &e->index;
     return x->journal.next->next != &x->journal &&
-           (x->journal_bytes > e->journal_bytes_max ||
-            x->journal_segments > JOURNAL_SEGMENTS_MAX ||
+           (x->journal_bytes > e->journal_bytes_max || x->journal_segments > JOURNAL_SEGMENTS_MAX ||
             (x->journal_bytes > e->journal_bytes_max / 8 &&
              x->journal_alive < x->journal_records / 2));
 }

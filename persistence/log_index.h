@@ -55,12 +55,12 @@ struct segment {
     struct list in_sparse;   /* Of a chunk: less than half of it is alive. */
     uint64_t base;
     uint64_t generation; /* Of a chunk. */
-    uint64_t unfolded;   /* Row of the oldest settlement that the chunk's row does not tell, or 0. */
-    uint64_t weight;     /* Of what is alive. */
-    uint32_t at;         /* Where its payload begins in the content of the journal row. */
-    uint32_t bytes;      /* Of its payload. */
-    uint32_t span;       /* Sequences from base on, holes included. */
-    uint32_t count;      /* Records. */
+    uint64_t unfolded; /* Row of the oldest settlement that the chunk's row does not tell, or 0. */
+    uint64_t weight;   /* Of what is alive. */
+    uint32_t at;       /* Where its payload begins in the content of the journal row. */
+    uint32_t bytes;    /* Of its payload. */
+    uint32_t span;     /* Sequences from base on, holes included. */
+    uint32_t count;    /* Records. */
     uint32_t alive;
     uint32_t *offsets;  /* Of each record from base; NULL if there are no holes. */
     uint64_t settled[]; /* One bit a record. */

@@ -106,8 +106,7 @@ records_append(struct buf *row, struct bytes payload, uint32_t shift)
     const size_t start = row->size;
     struct record record;
     buf_append_bytes(row, payload);
-    for (uint8_t *at = row->data + start; payload_next(&payload, &record);
-         at += record.octets.size)
+    for (uint8_t *at = row->data + start; payload_next(&payload, &record); at += record.octets.size)
         store_be32(at + 4, record.offset + shift);
 }
 
@@ -139,8 +138,7 @@ effect_merge(struct row_builder *b, const struct effect *e)
     if (last[0] != e->kind || load_be64(last + 1) != e->log || e->tail.octets.size > 0 ||
         size + e->payload.size > MERGED_BYTES_MAX)
         return false;
-    if (e->kind == EFFECT_RECORDS && e->sequence > base &&
-        e->sequence - base < MERGED_SPAN_MAX) {
+    if (e->kind == EFFECT_RECORDS && e->sequence > base && e->sequence - base < MERGED_SPAN_MAX) {
         records_append(&b->row, buf_bytes(&e->payload), (uint32_t)(e->sequence - base));
         count += e->count;
     } else if (e->kind == EFFECT_SETTLE) {

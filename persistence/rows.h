@@ -106,8 +106,8 @@ struct settled_run {
 
 void settled_run_append(struct buf *payload, const struct settled_run *run);
 
-/* Adds one record to a payload of runs: as part of the last run if it follows it, else as a new one.
- * Returns the number of runs added. */
+/* Adds one record to a payload of runs: as part of the last run if it follows it, else as a new
+ * one. Returns the number of runs added. */
 uint32_t settled_runs_add(struct buf *payload, uint64_t sequence, uint32_t weight);
 
 /* Takes the next run off a payload; false at the end, or if less than a run is left. */

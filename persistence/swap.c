@@ -74,8 +74,9 @@ swap_create(const char *directory)
 static struct swap_file *
 newest_file(const struct swap *swap)
 {
-    return list_is_empty(&swap->files) ? NULL
-                                       : LIST_CONTAINER(swap->files.prev, struct swap_file, in_swap);
+    return list_is_empty(&swap->files)
+               ? NULL
+               : LIST_CONTAINER(swap->files.prev, struct swap_file, in_swap);
 }
 
 static struct swap_file *

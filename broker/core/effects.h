@@ -34,7 +34,8 @@ void effects_fini(struct effects *x);
 
 /* The record of message number `offset` of an append; offsets ascend. A large body is referred to
  * and not copied: its record is an effect of its own. */
-void effects_add_record(struct effects *x, const struct entry *e, uint32_t offset, uint64_t wall_us);
+void effects_add_record(struct effects *x, const struct entry *e, uint32_t offset,
+                        uint64_t wall_us);
 
 /* The entry is done with; nothing if it has no record. */
 void effects_add_settled(struct effects *x, const struct entry *e);

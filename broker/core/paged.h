@@ -17,10 +17,10 @@ struct page {
     uint64_t first;
     uint64_t last;
     size_t count;
-    size_t taken; /* So many are in memory again. */
+    size_t taken;          /* So many are in memory again. */
     struct entry *entries; /* NULL once written. */
     size_t entry_count;
-    uint64_t octets; /* That wait to be written; the pager's, once it is in the queue. */
+    uint64_t octets;        /* That wait to be written; the pager's, once it is in the queue. */
     struct swap_page place; /* The pager's. */
 };
 
@@ -36,9 +36,9 @@ struct paged {
     size_t others; /* In pages. */
     struct page_list pages;
     struct page *unwritten; /* The first of them that is still in memory; those after it are. */
-    uint64_t version; /* Changes when what is paged goes otherwise than by being read back. */
-    bool is_wanted;   /* Back in memory. */
-    bool is_broken;   /* It cannot be read. */
+    uint64_t version;       /* Changes when what is paged goes otherwise than by being read back. */
+    bool is_wanted;         /* Back in memory. */
+    bool is_broken;         /* It cannot be read. */
 };
 
 static inline size_t

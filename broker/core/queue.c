@@ -115,7 +115,7 @@ queue_front_is_ready(struct queue *q)
         want_paged(q, r);
         return false;
     }
-    if (watermark_covers(q, e))
+    if (q->pager == NULL || watermark_covers(q, e))
         return true;
     if (e->sequence > q->watermark.reserved)
         watermark_reserve(q, e->sequence);
@@ -208,7 +208,8 @@ static uint64_t
 append_locked(struct queue *q, struct append *items, size_t count, struct effects *records)
 {
     const uint64_t base = q->next_sequence;
-    if (q->log != 0 && !list_is_empty(&q->waiting) && base + count > q->watermark.reserved)
+    if (q->log != 0 && q->pager != NULL && !list_is_empty(&q->waiting) &&
+        base + count > q->watermark.reserved)
         watermark_reserve(q, base + count); /* They will be sent at once. */
     q->next_sequence += count;
     const uint64_t ticket = effects_push(records, q, base);
@@ -311,10 +312,9 @@ queue_restore(struct queue *q, const struct log_summary *summary)
 void
 queue_restore_watermark(struct queue *q, uint64_t sequence)
 {
-    q->watermark = (struct watermark){ .recovered = sequence,
-                                       .safe = sequence,
-                                       .reserved = sequence,
-                                       .sent = sequence };
+    q->watermark = (struct watermark){
+        .recovered = sequence, .safe = sequence, .reserved = sequence, .sent = sequence
+    };
 }
 
 enum get_outcome

@@ -37,9 +37,9 @@ struct queue {
     bool auto_delete;
     uint64_t owner; /* Id of the connection it is exclusive to; 0: not exclusive. */
     struct door *door;
-    struct pager *pager; /* NULL: its messages never leave memory. */
-    uint64_t log;    /* The log of priority 0; the others follow. 0 if not durable. */
-    uint64_t window; /* Dispatch window of each consumer, in octets. */
+    struct pager *pager; /* NULL: messages never leave memory, and it has no watermark. */
+    uint64_t log;        /* The log of priority 0; the others follow. 0 if not durable. */
+    uint64_t window;     /* Dispatch window of each consumer, in octets. */
 
     /* Guarded by the vhost's topology lock. */
     uint64_t ticket; /* Its definition is committed with this round. */
@@ -112,8 +112,8 @@ struct append {
  * Returns the ticket of the round that makes the durable ones durable, or 0. Any thread. */
 uint64_t queue_append(struct queue *q, struct append *items, size_t count);
 
-/* Start-up: what the store has kept of one of its logs, all of it paged; and up to where it may have
- * been sent. False if the log is not one of the queue's. */
+/* Start-up: what the store has kept of one of its logs, all of it paged; and up to where it may
+ * have been sent. False if the log is not one of the queue's. */
 bool queue_restore(struct queue *q, const struct log_summary *summary);
 void queue_restore_watermark(struct queue *q, uint64_t sequence);
 

@@ -419,8 +419,7 @@ fetch_once(struct queue *q)
         return false;
     if (f.expected > 0)
         read_records(&f);
-    const bool reaches_page = f.records.count == f.expected ||
-                              f.page == NULL ||
+    const bool reaches_page = f.records.count == f.expected || f.page == NULL ||
                               f.records.items[f.records.count - 1].sequence > f.page->first;
     if (f.page != NULL && !f.failed && reaches_page)
         read_page(&f);

@@ -34,7 +34,7 @@ message_sized(uint32_t number, size_t body_size, bool is_persistent)
     assert_true(body_size >= 4);
     memset(message_body(m), 0, body_size);
     store_be32(message_body(m), number);
-    message_charge_body(body_size);
+    message_charge((int64_t)body_size);
     m->is_persistent = is_persistent;
     return m;
 }
@@ -100,6 +100,13 @@ queue_add_run(struct queue *q, uint32_t first, uint32_t last)
     mem_free(items);
 }
 
+/* Takes what can be taken at once. */
+static inline bool
+queue_take_ready(struct queue *q, struct entry *out, size_t *left)
+{
+    return queue_get(q, NULL, out, left) == GET_DONE;
+}
+
 /* What waits, as "1 2 3", with a star behind what is marked as redelivered. Empties the queue. */
 static inline void
 assert_ready(struct queue *q, const char *expected)
@@ -108,7 +115,7 @@ assert_ready(struct queue *q, const char *expected)
     size_t used = 0;
     struct entry e;
     size_t left;
-    while (queue_get(q, &e, &left)) {
+    while (queue_take_ready(q, &e, &left)) {
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u%s", used > 0 ? " " : "",
                                  message_number(e.message), e.redelivered ? "*" : "");
         const struct settle item = { q, NULL, e };
@@ -274,6 +281,8 @@ recorder_submit(struct engine *engine, const struct round *round)
         w->effect.payload = (struct buf){ 0 };
         buf_append_bytes(&w->effect.key, buf_bytes(&e->key));
         buf_append_bytes(&w->effect.payload, buf_bytes(&e->payload));
+        buf_append_bytes(&w->effect.payload, e->tail.octets);
+        w->effect.tail = (struct effect_tail){ 0 };
     }
     lock_release(&r->lock);
     engine->done(engine->done_context, round->number, ROUND_COMMITTED);
@@ -295,7 +304,7 @@ recorder_no_notify(void *context)
 static inline struct door *
 recorder_open(struct recorder *r)
 {
-    static const struct engine_ops ops = { recorder_submit, recorder_destroy };
+    static const struct engine_ops ops = { .submit = recorder_submit, .destroy = recorder_destroy };
     *r = (struct recorder){ .engine = { .ops = &ops, .first_round = 1, .first_log = 1 } };
     lock_init(&r->lock);
     return door_create(&r->engine, UINT64_MAX, recorder_no_notify, NULL);

@@ -288,6 +288,8 @@ check_row(const struct written *w)
     case DEFINITION_BINDING:
         check_binding_row(&d.binding);
         break;
+    case DEFINITION_WATERMARK:
+        fail_msg("nothing has been sent");
     }
     exact_free(&key);
     exact_free(&row);

@@ -24,7 +24,7 @@ message_of(const char *exchange, const char *key, struct bytes properties, struc
     assert_non_null(m);
     if (body.size > 0)
         memcpy(message_body(m), body.data, body.size);
-    message_charge_body(body.size);
+    message_charge((int64_t)body.size);
     return m;
 }
 
@@ -64,7 +64,7 @@ test_memory_goes_with_the_last_reference(void **state)
     const int64_t before = message_memory();
     struct message *m = message_create(BYTES_NONE, BYTES_NONE, BYTES_NONE, SIZE);
     assert_true(message_memory() < before + SIZE); /* Only what has come in counts. */
-    message_charge_body(SIZE);
+    message_charge(SIZE);
     assert_true(message_memory() >= before + SIZE - 128 * 1024);
     message_ref_many(m, 3);
     message_ref(m);
@@ -82,7 +82,7 @@ test_abandoned_messages_cost_what_came(void **state)
     (void)state;
     for (uint64_t came = 0; came <= 1 << 20; came += 1 << 18) {
         struct message *m = message_create(BYTES_NONE, BYTES_NONE, BYTES_NONE, 1 << 20);
-        message_charge_body(came);
+        message_charge((int64_t)came);
         message_abandon(m, (1 << 20) - came);
         assert_no_messages();
     }

@@ -15,6 +15,12 @@
 #include <pthread.h>
 #include <sched.h>
 
+static bool
+queue_take_ready(struct queue *q, struct entry *out, size_t *left)
+{
+    return queue_get(q, NULL, out, left) == GET_DONE;
+}
+
 struct bench {
     struct door *door;
     struct vhost *vhost;
@@ -73,7 +79,7 @@ publish(struct queue *q, uint32_t number, uint8_t priority)
     struct message *m =
         message_create(BYTES_LITERAL(""), BYTES_LITERAL("q"), bytes_of("\0\0", 2), sizeof(number));
     memcpy(message_body(m), &number, sizeof(number));
-    message_charge_body(sizeof(number));
+    message_charge(sizeof(number));
     struct append item = { .queue = q, .entry = { .message = m, .priority = priority } };
     queue_append(q, &item, 1);
     if (item.outcome != APPEND_DONE)
@@ -108,7 +114,7 @@ get(struct queue *q)
 {
     struct entry e;
     size_t left;
-    assert_true(queue_get(q, &e, &left));
+    assert_true(queue_take_ready(q, &e, &left));
     const uint32_t number = number_of(&e);
     settle_one(q, NULL, &e);
     return number;
@@ -199,14 +205,14 @@ test_requeued_messages_return_to_their_places(void **state)
     for (uint32_t i = 0; i < 6; i++)
         publish(b.queue, i, 0);
     for (size_t i = 0; i < COUNT(taken); i++)
-        assert_true(queue_get(b.queue, &taken[i], &left));
+        assert_true(queue_take_ready(b.queue, &taken[i], &left));
     assert_int_equal(left, 2);
     const size_t back[] = { 2, 0, 3, 1 };
     for (size_t i = 0; i < COUNT(back); i++)
         requeue_one(b.queue, NULL, &taken[back[i]]);
     for (uint32_t i = 0; i < 6; i++) {
         struct entry e;
-        assert_true(queue_get(b.queue, &e, &left));
+        assert_true(queue_take_ready(b.queue, &e, &left));
         assert_int_equal(number_of(&e), i);
         assert_int_equal(e.redelivered, i < 4);
         settle_one(b.queue, NULL, &e);
@@ -312,7 +318,7 @@ test_cancelled_consumer_gives_back_what_it_was_not_sent(void **state)
     assert_int_equal(queue_counts(b.queue).unacked, 0);
     struct entry e;
     size_t left;
-    assert_true(queue_get(b.queue, &e, &left));
+    assert_true(queue_take_ready(b.queue, &e, &left));
     assert_int_equal(number_of(&e), 0);
     assert_false(e.redelivered);
     settle_one(b.queue, NULL, &e);
@@ -381,7 +387,7 @@ take_many(void *argument)
     while (atomic_load(a->left) > 0) {
         struct entry e;
         size_t left;
-        if (!queue_get(a->queue, &e, &left)) {
+        if (!queue_take_ready(a->queue, &e, &left)) {
             sched_yield();
             continue;
         }

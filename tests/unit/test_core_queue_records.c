@@ -4,6 +4,7 @@
 #include "broker/core/queue.h"
 
 #include "broker/core/record.h"
+#include "persistence/rows.h"
 #include "tests/unit/test_random.h"
 
 #include <setjmp.h>
@@ -62,7 +63,7 @@ get_one(void)
 {
     struct entry e;
     size_t left;
-    assert_true(queue_get(f.queue, &e, &left));
+    assert_true(queue_take_ready(f.queue, &e, &left));
     return e;
 }
 
@@ -107,19 +108,28 @@ read_records(const struct written *w)
 }
 
 static void
+note_settled(uint64_t sequence, uint64_t round)
+{
+    struct story *found = NULL;
+    for (size_t s = 0; s < STORY_MAX; s++)
+        if (stories[s].recorded != 0 && stories[s].sequence == sequence)
+            found = &stories[s];
+    assert_non_null(found); /* Its record has been written before. */
+    assert_int_equal(found->settled, 0);
+    found->settled = round;
+}
+
+static void
 read_settlement(const struct written *w)
 {
-    assert_int_equal(w->effect.payload.size, w->effect.count * 8u);
-    for (uint32_t i = 0; i < w->effect.count; i++) {
-        const uint64_t sequence = load_be64(w->effect.payload.data + i * 8u);
-        struct story *found = NULL;
-        for (size_t s = 0; s < STORY_MAX; s++)
-            if (stories[s].recorded != 0 && stories[s].sequence == sequence)
-                found = &stories[s];
-        assert_non_null(found); /* Its record has been written before. */
-        assert_int_equal(found->settled, 0);
-        found->settled = w->round;
-    }
+    struct bytes payload = buf_bytes(&w->effect.payload);
+    struct settled_run run;
+    uint32_t count = 0;
+    for (; settled_run_next(&payload, &run); count++)
+        for (uint32_t i = 0; i < run.count; i++)
+            note_settled(run.first + i, w->round);
+    assert_int_equal(payload.size, 0);
+    assert_int_equal(count, w->effect.count);
 }
 
 static void
@@ -232,7 +242,7 @@ test_drop_head_by_octets(void **state)
         struct entry kept[4];
         size_t count = 0;
         size_t left = 1;
-        while (queue_get(f.queue, &kept[count], &left))
+        while (queue_take_ready(f.queue, &kept[count], &left))
             count++;
         for (size_t k = 0; k < count; k++)
             snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", k > 0 ? " " : "",

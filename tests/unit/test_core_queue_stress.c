@@ -207,7 +207,7 @@ get_one(struct channel *ch)
 {
     struct entry e;
     size_t left;
-    if (ch->held_count < HELD_MAX && queue_get(shop.queue, &e, &left))
+    if (ch->held_count < HELD_MAX && queue_take_ready(shop.queue, &e, &left))
         ch->held[ch->held_count++] = (struct settle){ shop.queue, NULL, e };
 }
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 static struct random dice;
+static struct message *message; /* One stands for all. */
 
 #define STEPS 200000
 #define MODEL_MAX 4096
@@ -35,10 +36,10 @@ order(const void *a, const void *b)
 static void
 append(struct ready *r, struct model *m)
 {
-    const struct entry e = { .sequence = ++m->next };
+    const struct entry e = { .sequence = ++m->next, .message = message };
     if (m->ready_count + m->taken_count == MODEL_MAX)
         return;
-    ready_append(r, &e);
+    ready_append(r, &e, 0);
     m->ready[m->ready_count++] = e.sequence;
 }
 
@@ -64,7 +65,7 @@ give_back(struct ready *r, struct model *m)
     if (m->taken_count == 0)
         return;
     const size_t which = random_below(&dice, m->taken_count);
-    const struct entry e = { .sequence = m->taken[which] };
+    const struct entry e = { .sequence = m->taken[which], .message = message };
     ready_return(r, &e);
     m->taken[which] = m->taken[--m->taken_count];
     m->ready[m->ready_count++] = e.sequence;
@@ -85,6 +86,7 @@ test_order_is_kept(void **state)
     static struct model m;
     struct ready r = { 0 };
     dice = random_start(__func__);
+    message = message_create(BYTES_NONE, BYTES_NONE, BYTES_NONE, 0);
     for (int step = 0; step < STEPS; step++) {
         /* Phases of growing and of draining. */
         const bool growing = step / 3000 % 2 == 0;
@@ -101,8 +103,9 @@ test_order_is_kept(void **state)
     }
     while (m.ready_count > 0)
         take(&r, &m);
-    assert_null(r.head); /* An empty one holds no blocks. */
+    assert_null(r.head.first); /* An empty one holds no blocks. */
     ready_fini(&r);
+    message_unref(message);
 }
 
 int

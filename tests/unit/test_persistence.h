@@ -27,7 +27,8 @@
 
 enum { PATH_SIZE = 256, NAME_SIZE = 1024 };
 
-/* Appends a record whose content is `mark` and then `fill` octets that follow from it. */
+/* Appends a record whose content is `mark` and then `fill` octets that follow from it; it weighs
+ * `fill`. */
 static inline void
 payload_add(struct buf *payload, uint32_t offset, uint64_t mark, uint32_t fill)
 {
@@ -35,9 +36,10 @@ payload_add(struct buf *payload, uint32_t offset, uint64_t mark, uint32_t fill)
     uint8_t *at = buf_reserve(payload, size);
     store_be32(at, size);
     store_be32(at + 4, offset);
-    store_be64(at + 8, mark);
+    store_be32(at + 8, fill);
+    store_be64(at + 12, mark);
     for (uint32_t i = 0; i < fill; i++)
-        at[16 + i] = (uint8_t)(mark * 31 + i);
+        at[20 + i] = (uint8_t)(mark * 31 + i);
     payload->size += size;
 }
 
@@ -47,9 +49,9 @@ record_mark(struct bytes record)
 {
     assert_true(record.size >= RECORD_FRAME_SIZE + 8);
     assert_int_equal(load_be32(record.data), record.size);
-    const uint64_t mark = load_be64(record.data + 8);
-    for (size_t i = 16; i < record.size; i++)
-        if (record.data[i] != (uint8_t)(mark * 31 + i - 16))
+    const uint64_t mark = load_be64(record.data + 12);
+    for (size_t i = 20; i < record.size; i++)
+        if (record.data[i] != (uint8_t)(mark * 31 + i - 20))
             fail_msg("octet %zu of record %llu has changed", i, (unsigned long long)mark);
     return mark;
 }

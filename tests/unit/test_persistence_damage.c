@@ -70,22 +70,20 @@ ignore_definition(void *context, struct bytes key, struct bytes row)
 }
 
 static void
-ignore_record(void *context, uint64_t log, uint64_t sequence, struct bytes record)
+ignore_log(void *context, const struct log_summary *summary)
 {
     (void)context;
-    (void)log;
-    (void)sequence;
-    (void)record;
+    (void)summary;
 }
 
 /* As a start does, without opening the store again. */
 static bool
 recover_again(struct engine_local *e, char problem[PROBLEM_SIZE])
 {
-    const struct recovery recovery = { ignore_definition, ignore_record, NULL };
+    const struct recovery recovery = { ignore_definition, ignore_log, NULL };
     log_index_fini(&e->index);
     log_index_init(&e->index);
-    e->previous = 0;
+    e->newest_row = 0;
     problem[0] = 0;
     return engine_local_recover(&e->engine, &recovery, problem, PROBLEM_SIZE);
 }

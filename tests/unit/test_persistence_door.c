@@ -48,7 +48,8 @@ recorder_destroy(struct engine *engine)
     (void)engine; /* The test still looks at it. */
 }
 
-static const struct engine_ops recorder_ops = { recorder_submit, recorder_destroy };
+static const struct engine_ops recorder_ops = { .submit = recorder_submit,
+                                                .destroy = recorder_destroy };
 
 static struct recorder *
 recorder_create(void)

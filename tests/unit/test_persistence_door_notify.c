@@ -57,7 +57,7 @@ prompt_destroy(struct engine *engine)
     (void)engine;
 }
 
-static const struct engine_ops prompt_ops = { prompt_submit, prompt_destroy };
+static const struct engine_ops prompt_ops = { .submit = prompt_submit, .destroy = prompt_destroy };
 
 static void
 start(struct sleeper *s, struct prompt *p)
@@ -86,8 +86,8 @@ test_numbers_begin_where_the_engine_says(void **state)
     struct sleeper s;
     start(&s, &p);
     assert_int_equal(door_committed(s.door), 999);
-    assert_int_equal(door_new_log(s.door), 77);
-    assert_int_equal(door_new_log(s.door), 78);
+    assert_int_equal(door_new_logs(s.door, 1), 77);
+    assert_int_equal(door_new_logs(s.door, 1), 78);
     assert_int_equal(push(s.door, EFFECT_PUT), 1000);
     door_destroy(s.door);
     assert_true(s.was_committed >= 1000);

@@ -69,7 +69,7 @@ scene_destroy(struct engine *engine)
     (void)engine; /* The test still looks at it. */
 }
 
-static const struct engine_ops scene_ops = { scene_submit, scene_destroy };
+static const struct engine_ops scene_ops = { .submit = scene_submit, .destroy = scene_destroy };
 
 static void
 ignore(void *context)

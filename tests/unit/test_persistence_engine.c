@@ -45,10 +45,19 @@ settle_some(struct driver *d, struct model_log *m)
         uint64_t sequence = random_below(&d->random, m->next + 20);
         for (size_t i = 0; i < m->count; i++)
             sequence = m->alive[i].sequence == sequence ? UINT64_MAX - n : sequence;
-        store_be64(buf_reserve(&e->payload, 8), sequence);
-        e->payload.size += 8;
-        e->count++;
+        e->count += settled_runs_add(&e->payload, sequence, 0);
     }
+}
+
+/* What is purged is committed: of the round that is being put together nothing is. */
+static void
+purge_some(struct driver *d, struct model_log *m)
+{
+    driver_submit(d, false);
+    if (m->count == 0)
+        return;
+    const size_t from = random_below(&d->random, m->count);
+    do_purge(d, m, from, 1 + random_below(&d->random, m->count - from));
 }
 
 static void
@@ -63,6 +72,8 @@ random_effect(struct driver *d)
         settle_some(d, m);
     else if (what < 92)
         do_log_end(d, m);
+    else if (what < 95)
+        purge_some(d, m);
     else
         do_definition(d, random_below(&d->random, MODEL_DEFINITIONS),
                       random_below(&d->random, 3) > 0);
@@ -74,6 +85,8 @@ random_round(struct driver *d)
     for (size_t n = 1 + random_below(&d->random, 8); n > 0; n--)
         random_effect(d);
     driver_submit(d, random_below(&d->random, 10) == 0);
+    if (random_below(&d->random, 10) == 0)
+        logs_compare(d->engine, &d->model, &d->random);
 }
 
 /* Sorted tables beside the log, so that deletions meet what they delete in other places. */
@@ -96,7 +109,7 @@ crash_check(struct driver *d)
     char copy[PATH_SIZE];
     driver_copy(d, copy);
     struct engine_local *e = engine_start(copy);
-    engine_compare(e, &d->model);
+    engine_compare(e, &d->model, &d->random);
     engine_stop(e);
     directory_remove(copy);
 }

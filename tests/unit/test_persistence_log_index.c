@@ -14,8 +14,9 @@
 
 enum { LOGS = 7, RECORDS_MAX = 400, STEPS = 30000, ROUNDS_MAX = 40 };
 
-struct record {
+struct model_record {
     uint64_t sequence;
+    uint32_t weight;
     uint64_t round; /* Where it lies; 0: in a chunk. */
 };
 
@@ -23,7 +24,7 @@ struct model_log {
     uint64_t id;
     uint64_t next;
     size_t count;
-    struct record alive[RECORDS_MAX]; /* In order. */
+    struct model_record alive[RECORDS_MAX]; /* In order. */
 };
 
 struct model_round {
@@ -45,11 +46,11 @@ struct world {
 
 static struct world world;
 
-static struct journal_round *
+static struct journal_row *
 oldest_round(struct log_index *x)
 {
     struct list *first = list_first(&x->journal);
-    return first == NULL ? NULL : LIST_CONTAINER(first, struct journal_round, in_journal);
+    return first == NULL ? NULL : LIST_CONTAINER(first, struct journal_row, in_journal);
 }
 
 static size_t
@@ -71,7 +72,7 @@ segment_check(const struct segment *s, size_t *dead, size_t *unfolded)
     assert_int_equal(alive, s->alive);
     assert_true(s->count > 0 && s->count <= s->span);
     assert_int_equal(s->offsets == NULL, s->count == s->span);
-    if (s->round != NULL)
+    if (s->row != NULL)
         return;
     *dead += alive == 0;
     *unfolded += alive > 0 && s->unfolded != 0;
@@ -92,11 +93,22 @@ log_check(const struct world *w, const struct model_log *m, size_t *dead, size_t
                 continue;
             assert_true(at < m->count);
             assert_int_equal(segment_sequence(s, i), m->alive[at].sequence);
-            assert_int_equal(s->round == NULL ? 0 : s->round->number, m->alive[at].round);
+            assert_int_equal(s->row == NULL ? 0 : s->row->number, m->alive[at].round);
             at++;
         }
     }
     assert_int_equal(at, m->count);
+    uint64_t weight = 0;
+    for (size_t i = 0; i < m->count; i++)
+        weight += m->alive[i].weight;
+    assert_int_equal(log == NULL ? 0 : log->weight, weight);
+    assert_int_equal(log == NULL ? 0 : log->alive, m->count);
+    uint64_t first;
+    uint64_t last;
+    if (log != NULL && log_bounds(log, &first, &last)) {
+        assert_int_equal(first, m->alive[0].sequence);
+        assert_int_equal(last, m->alive[m->count - 1].sequence);
+    }
 }
 
 static void
@@ -104,7 +116,7 @@ unfolded_check(const struct world *w, size_t length)
 {
     uint64_t least = 1;
     LIST_FOREACH (link, &w->index.unfolded) {
-        const struct segment *s = LIST_CONTAINER(link, struct segment, in_round);
+        const struct segment *s = LIST_CONTAINER(link, struct segment, in_row);
         assert_true(s->unfolded >= least);
         least = s->unfolded;
     }
@@ -129,7 +141,7 @@ rounds_check(const struct world *w)
     uint64_t alive = 0;
     size_t at = 0;
     LIST_FOREACH (link, &w->index.journal) {
-        const struct journal_round *round = LIST_CONTAINER(link, struct journal_round, in_journal);
+        const struct journal_row *round = LIST_CONTAINER(link, struct journal_row, in_journal);
         const struct model_round *m = &w->rounds[at++];
         assert_true(at <= w->round_count);
         assert_int_equal(round->number, m->number);
@@ -159,7 +171,7 @@ world_check(const struct world *w)
 
 /* Up to `most` records with holes, from the log's next sequence on. */
 static void
-segment_add(struct world *w, struct model_log *m, struct journal_round *round, size_t most)
+segment_add(struct world *w, struct model_log *m, struct journal_row *round, size_t most)
 {
     const bool holes = random_below(&w->random, 2) == 0;
     const uint64_t base = m->next;
@@ -168,8 +180,9 @@ segment_add(struct world *w, struct model_log *m, struct journal_round *round, s
     uint32_t count;
     for (size_t i = 0; i < most && m->count < RECORDS_MAX; i++, offset++) {
         offset += holes ? (uint32_t)random_below(&w->random, 4) : 0;
-        payload_add(&payload, offset, base + offset, (uint32_t)random_below(&w->random, 10));
-        m->alive[m->count++] = (struct record){ base + offset, round->number };
+        const uint32_t fill = (uint32_t)random_below(&w->random, 10);
+        payload_add(&payload, offset, base + offset, fill);
+        m->alive[m->count++] = (struct model_record){ base + offset, fill, round->number };
         w->rounds[w->round_count - 1].records++;
     }
     assert_true(payload_is_sound(buf_bytes(&payload), &count));
@@ -177,7 +190,8 @@ segment_add(struct world *w, struct model_log *m, struct journal_round *round, s
         const struct segment_shape shape = payload_shape(buf_bytes(&payload));
         assert_int_equal(shape.count, count);
         assert_int_equal(shape.span, offset);
-        assert_non_null(log_index_add(&w->index, m->id, base, &shape, round, 0));
+        assert_non_null(
+            log_index_add(&w->index, m->id, base, &shape, &(struct segment_place){ .row = round }));
         m->next = base + offset + random_below(&w->random, 3);
     }
     buf_fini(&payload);
@@ -190,7 +204,7 @@ round_add(struct world *w)
     const uint64_t bytes = random_below(&w->random, 1000);
     if (w->round_count == ROUNDS_MAX)
         return;
-    struct journal_round *round = log_index_add_round(&w->index, number, bytes);
+    struct journal_row *round = log_index_add_row(&w->index, number, bytes);
     w->rounds[w->round_count++] = (struct model_round){ number, bytes, 0 };
     for (size_t l = 0; l < LOGS; l++)
         if (random_below(&w->random, 3) == 0)
@@ -212,24 +226,28 @@ settle_some(struct world *w)
     const size_t mode = random_below(&w->random, 3);
     for (size_t n = random_below(&w->random, 60); n > 0; n--) {
         uint64_t sequence = random_below(&w->random, m->next + 10);
+        uint32_t weight = 0;
         if (m->count > 0 && mode < 2) {
             const size_t at = mode == 0 ? 0 : random_below(&w->random, m->count);
             sequence = m->alive[at].sequence;
         }
-        for (size_t at = 0; at < m->count; at++)
-            if (m->alive[at].sequence == sequence)
-                model_remove(m, at);
+        for (size_t at = 0; at < m->count; at++) {
+            if (m->alive[at].sequence != sequence)
+                continue;
+            weight = m->alive[at].weight;
+            model_remove(m, at);
+        }
         for (size_t again = 1 + random_below(&w->random, 2); again > 0; again--)
-            log_index_settle(&w->index, m->id, sequence, w->next_round);
+            assert_true(log_index_settle(&w->index, m->id, sequence, 1, weight, w->next_round));
     }
-    log_index_settle(&w->index, UINT64_MAX, 1, w->next_round);
+    assert_true(log_index_settle(&w->index, UINT64_MAX, 1, 1, 0, w->next_round));
 }
 
 static void
 count_chunk(void *context, const struct segment *s)
 {
     struct world *w = context;
-    assert_null(s->round);
+    assert_null(s->row);
     w->chunks_gone++;
 }
 
@@ -240,7 +258,7 @@ log_end(struct world *w)
     const struct log *log = log_find(&w->index, m->id);
     size_t chunks = 0;
     for (size_t k = log == NULL ? 0 : log->first; log != NULL && k < log->count; k++)
-        chunks += log->segments[k]->round == NULL;
+        chunks += log->segments[k]->row == NULL;
     w->chunks_gone = 0;
     log_index_end(&w->index, m->id, count_chunk, w);
     assert_int_equal(w->chunks_gone, chunks);
@@ -249,46 +267,58 @@ log_end(struct world *w)
 }
 
 static void
-oldest_cut(struct world *w, struct journal_round *round)
+oldest_cut(struct world *w, struct journal_row *round)
 {
     log_index_cut(&w->index, round);
     w->round_count--;
     memmove(w->rounds, w->rounds + 1, w->round_count * sizeof(*w->rounds));
 }
 
-/* As relocation does: detach, free, and insert what was alive as a chunk. */
+/* As relocation does: forget it, and add what was alive as a chunk. */
 static void
-segment_relocate(struct world *w, struct segment *s, uint64_t generation)
+segment_relocate(struct world *w, struct segment *s, const struct model_log *m, uint64_t generation)
 {
     const uint64_t log = s->log->id;
     struct buf payload = { 0 };
     uint64_t base = 0;
-    segment_detach(s);
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (segment_is_settled(s, i))
+    for (size_t i = 0; i < m->count; i++) {
+        const struct model_record *record = &m->alive[i];
+        if (record->sequence < s->base || record->sequence - s->base >= s->span)
             continue;
         if (payload.size == 0)
-            base = segment_sequence(s, i);
-        payload_add(&payload, (uint32_t)(segment_sequence(s, i) - base), 0, 0);
+            base = record->sequence;
+        payload_add(&payload, (uint32_t)(record->sequence - base), 0, record->weight);
     }
-    segment_free(s);
+    segment_forget(s);
     if (payload.size > 0) {
         const struct segment_shape shape = payload_shape(buf_bytes(&payload));
-        assert_non_null(log_index_add(&w->index, log, base, &shape, NULL, generation));
+        const struct segment_place place = { .generation = generation };
+        assert_non_null(log_index_add(&w->index, log, base, &shape, &place));
     }
     buf_fini(&payload);
+}
+
+static const struct model_log *
+model_of(const struct world *w, uint64_t id)
+{
+    for (size_t l = 0; l < LOGS; l++)
+        if (w->logs[l].id == id)
+            return &w->logs[l];
+    fail_msg("log %llu is not known", (unsigned long long)id);
+    return NULL;
 }
 
 static void
 oldest_relocate(struct world *w)
 {
-    struct journal_round *round = oldest_round(&w->index);
+    struct journal_row *round = oldest_round(&w->index);
     if (round == NULL)
         return;
     const uint64_t number = round->number;
-    while (!list_is_empty(&round->segments))
-        segment_relocate(w, LIST_CONTAINER(round->segments.next, struct segment, in_round),
-                         w->next_round);
+    while (!list_is_empty(&round->segments)) {
+        struct segment *s = LIST_CONTAINER(round->segments.next, struct segment, in_row);
+        segment_relocate(w, s, model_of(w, s->log->id), w->next_round);
+    }
     for (size_t l = 0; l < LOGS; l++)
         for (size_t i = 0; i < w->logs[l].count; i++)
             if (w->logs[l].alive[i].round == number)
@@ -300,14 +330,14 @@ static void
 tidy_up(struct world *w)
 {
     while (!list_is_empty(&w->index.dead))
-        segment_forget(LIST_CONTAINER(w->index.dead.next, struct segment, in_round));
-    struct journal_round *round;
+        segment_forget(LIST_CONTAINER(w->index.dead.next, struct segment, in_row));
+    struct journal_row *round;
     while ((round = oldest_round(&w->index)) != NULL && round->alive == 0)
         oldest_cut(w, round);
     for (size_t n = random_below(&w->random, 4); n > 0; n--) {
         struct list *first = list_first(&w->index.unfolded);
         if (first != NULL)
-            segment_folded(LIST_CONTAINER(first, struct segment, in_round));
+            segment_folded(LIST_CONTAINER(first, struct segment, in_row));
     }
 }
 
@@ -370,7 +400,8 @@ test_settling_all_leaves_nothing(void **state)
         while (world.logs[l].count > 0) {
             struct model_log *m = &world.logs[l];
             const size_t at = random_below(&world.random, m->count);
-            log_index_settle(&world.index, m->id, m->alive[at].sequence, world.next_round);
+            assert_true(log_index_settle(&world.index, m->id, m->alive[at].sequence, 1,
+                                         m->alive[at].weight, world.next_round));
             model_remove(m, at);
         }
     world_check(&world);
@@ -384,10 +415,10 @@ test_settling_all_leaves_nothing(void **state)
 }
 
 static struct segment *
-run_add(struct log_index *x, uint64_t base, uint32_t count, struct journal_round *round)
+run_add(struct log_index *x, uint64_t base, uint32_t count, struct journal_row *round)
 {
-    const struct segment_shape shape = { count, count, NULL };
-    return log_index_add(x, 1, base, &shape, round, 0);
+    const struct segment_shape shape = { .count = count, .span = count };
+    return log_index_add(x, 1, base, &shape, &(struct segment_place){ .row = round });
 }
 
 /* What comes from a disk is refused where it would shadow something. */
@@ -397,7 +428,7 @@ test_a_segment_that_reaches_into_another_is_refused(void **state)
     (void)state;
     struct log_index x;
     log_index_init(&x);
-    struct journal_round *round = log_index_add_round(&x, 1, 1);
+    struct journal_row *round = log_index_add_row(&x, 1, 1);
     assert_non_null(run_add(&x, 10, 5, round));
     assert_non_null(run_add(&x, 20, 5, round));
     assert_null(run_add(&x, 10, 5, round));

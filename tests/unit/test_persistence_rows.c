@@ -49,10 +49,12 @@ random_effects(struct random *r, struct effect effects[EFFECTS])
 static void
 round_encode(const struct effect effects[EFFECTS], uint64_t previous, struct buf *row)
 {
-    row_start(row);
+    struct row_builder builder = { 0 };
     for (size_t i = 0; i < EFFECTS; i++)
-        row_add_effect(row, &effects[i]);
-    row_finish(row, EFFECTS, previous);
+        row_builder_add(&builder, &effects[i]);
+    const struct row_head head = { builder.effects, previous, previous + 1 };
+    row_finish(&builder.row, &head);
+    *row = builder.row;
 }
 
 static void
@@ -66,12 +68,13 @@ effects_fini(struct effect effects[EFFECTS])
 static bool
 round_is_sound(struct bytes row, uint64_t *previous)
 {
-    uint32_t count;
+    struct row_head head;
     struct bytes content;
     struct stored_effect effect;
-    if (!row_open(row, &count, previous, &content))
+    if (!row_open(row, &head, &content))
         return false;
-    for (; count > 0; count--)
+    *previous = head.previous;
+    for (; head.count > 0; head.count--)
         if (!row_next_effect(&content, &effect))
             return false;
     return content.size == 0;
@@ -87,14 +90,14 @@ test_round_comes_back(void **state)
         struct buf row = { 0 };
         struct bytes content;
         struct stored_effect got;
-        uint32_t count;
-        uint64_t previous;
+        struct row_head head;
         const uint64_t before = random_next(&r);
         random_effects(&r, effects);
         round_encode(effects, before, &row);
-        assert_true(row_open(buf_bytes(&row), &count, &previous, &content));
-        assert_int_equal(count, EFFECTS);
-        assert_int_equal(previous, before);
+        assert_true(row_open(buf_bytes(&row), &head, &content));
+        assert_int_equal(head.count, EFFECTS);
+        assert_int_equal(head.previous, before);
+        assert_int_equal(head.round, before + 1);
         for (size_t k = 0; k < EFFECTS; k++) {
             assert_true(row_next_effect(&content, &got));
             assert_int_equal(got.kind, effects[k].kind);
@@ -195,18 +198,19 @@ test_payloads_are_checked(void **state)
     uint32_t records;
     assert_true(payload_is_sound(BYTES_NONE, &records));
     assert_int_equal(records, 0);
-    assert_true(FRAMES_ARE_SOUND(8, 0));
-    assert_true(FRAMES_ARE_SOUND(12, 5, 99, 8, 6));
-    assert_true(FRAMES_ARE_SOUND(8, UINT32_MAX - 1));
-    assert_false(FRAMES_ARE_SOUND(8, UINT32_MAX)); /* One past it is no number. */
-    assert_false(FRAMES_ARE_SOUND(8));
-    assert_false(FRAMES_ARE_SOUND(0, 0));
-    assert_false(FRAMES_ARE_SOUND(7, 0));
-    assert_false(FRAMES_ARE_SOUND(9, 0));
-    assert_false(FRAMES_ARE_SOUND(UINT32_MAX, 0));
-    assert_false(FRAMES_ARE_SOUND(8, 0, 8, 0));
-    assert_false(FRAMES_ARE_SOUND(8, 1, 8, 0));
-    assert_false(FRAMES_ARE_SOUND(8, 0, 8));
+    assert_true(FRAMES_ARE_SOUND(12, 0, 7));
+    assert_true(FRAMES_ARE_SOUND(16, 5, 7, 99, 12, 6, 0));
+    assert_true(FRAMES_ARE_SOUND(12, UINT32_MAX - 1, 0));
+    assert_false(FRAMES_ARE_SOUND(12, UINT32_MAX, 0)); /* One past it is no number. */
+    assert_false(FRAMES_ARE_SOUND(12));
+    assert_false(FRAMES_ARE_SOUND(12, 0));
+    assert_false(FRAMES_ARE_SOUND(0, 0, 0));
+    assert_false(FRAMES_ARE_SOUND(11, 0, 0));
+    assert_false(FRAMES_ARE_SOUND(13, 0, 0));
+    assert_false(FRAMES_ARE_SOUND(UINT32_MAX, 0, 0));
+    assert_false(FRAMES_ARE_SOUND(12, 0, 0, 12, 0, 0));
+    assert_false(FRAMES_ARE_SOUND(12, 1, 0, 12, 0, 0));
+    assert_false(FRAMES_ARE_SOUND(12, 0, 0, 12));
 }
 
 /* A chunk of random shape, of which something, but not all, is settled. */
@@ -214,7 +218,7 @@ static struct segment *
 random_chunk(struct random *r, struct log_index *x)
 {
     const bool sparse = random_below(r, 2) == 0;
-    struct segment_shape shape = { 1 + (uint32_t)random_below(r, 200), 0, NULL };
+    struct segment_shape shape = { .count = 1 + (uint32_t)random_below(r, 200), .bytes = 4096 };
     shape.span = shape.count;
     if (sparse) {
         shape.offsets = mem_alloc(shape.count * sizeof(*shape.offsets));
@@ -223,10 +227,12 @@ random_chunk(struct random *r, struct log_index *x)
             shape.offsets[i] = offset += (uint32_t)random_below(r, 3);
         shape.span = offset;
     }
-    struct segment *s = log_index_add(x, 5, 1000, &shape, NULL, 9);
+    shape.weight = shape.count * UINT64_C(3);
+    struct segment *s =
+        log_index_add(x, 5, 1000, &shape, &(struct segment_place){ .generation = 9 });
     for (uint32_t i = 0; i + 1 < s->count; i++)
         if (random_below(r, 3) == 0)
-            log_index_settle(x, 5, segment_sequence(s, i), 1);
+            assert_true(log_index_settle(x, 5, segment_sequence(s, i), 1, 3, 1));
     return s;
 }
 
@@ -265,13 +271,17 @@ test_chunk_row_comes_back(void **state)
         chunk_row_encode(s, &row);
         const struct segment *got = decode(&y, buf_bytes(&row));
         assert_non_null(got);
-        assert_null(got->round);
+        assert_null(got->row);
         assert_int_equal(got->log->id, 5);
         assert_int_equal(got->base, 1000);
         assert_int_equal(got->generation, 9);
         assert_int_equal(got->count, s->count);
         assert_int_equal(got->span, s->span);
         assert_int_equal(got->alive, s->alive);
+        assert_int_equal(got->bytes, s->bytes);
+        assert_int_equal(got->weight, s->alive * UINT64_C(3));
+        assert_int_equal(got->log->weight, got->weight);
+        assert_int_equal(y.chunk_bytes_alive, x.chunk_bytes_alive);
         assert_int_equal(got->unfolded, 0);
         for (uint32_t k = 0; k < s->count; k++) {
             assert_int_equal(segment_sequence(got, k), segment_sequence(s, k));
@@ -310,11 +320,13 @@ static void
 chunk_row_forge(struct buf *row, uint32_t count, uint32_t span, uint8_t sparse,
                 const uint32_t offsets[2], uint64_t word)
 {
-    uint8_t *at = buf_reserve(row, 64);
+    uint8_t *at = buf_reserve(row, 80);
     store_be32(at + 8, count);
     store_be32(at + 12, span);
-    at[16] = sparse;
-    row->size = 17;
+    store_be32(at + 16, 100);
+    store_be64(at + 20, 5);
+    at[28] = sparse;
+    row->size = 29;
     for (size_t i = 0; offsets != NULL && i < 2; i++, row->size += 4)
         store_be32(at + row->size, offsets[i]);
     store_be64(at + row->size, word);
@@ -413,18 +425,22 @@ test_order_of_keys_is_order_of_numbers(void **state)
     struct random r = random_start(__func__);
     for (int i = 0; i < ROUNDS * 100; i++) {
         struct log logs[2] = { { .id = near_number(&r) }, { .id = near_number(&r) } };
-        struct segment s[2];
-        for (int k = 0; k < 2; k++)
-            s[k] = (struct segment){ .log = &logs[k],
-                                     .base = near_number(&r),
-                                     .generation = near_number(&r) };
+        struct segment *s[2];
+        for (int k = 0; k < 2; k++) {
+            s[k] = mem_alloc_zeroed(sizeof(*s[k]));
+            s[k]->log = &logs[k];
+            s[k]->base = near_number(&r);
+            s[k]->generation = near_number(&r);
+        }
         int order = number_compare(logs[0].id, logs[1].id);
-        order = order != 0 ? order : number_compare(s[0].base, s[1].base);
-        order = order != 0 ? order : number_compare(s[0].generation, s[1].generation);
-        assert_int_equal(key_compare(key_of_chunk('C', &s[0]), key_of_chunk('C', &s[1])), order);
-        assert_int_equal(key_compare(key_of_round(s[0].base), key_of_round(s[1].base)),
-                         number_compare(s[0].base, s[1].base));
-        assert_true(key_compare(key_of_round(s[0].base), key_of_chunk('K', &s[0])) < 0);
+        order = order != 0 ? order : number_compare(s[0]->base, s[1]->base);
+        order = order != 0 ? order : number_compare(s[0]->generation, s[1]->generation);
+        assert_int_equal(key_compare(key_of_chunk('C', s[0]), key_of_chunk('C', s[1])), order);
+        assert_int_equal(key_compare(key_of_row(s[0]->base), key_of_row(s[1]->base)),
+                         number_compare(s[0]->base, s[1]->base));
+        assert_true(key_compare(key_of_row(s[0]->base), key_of_chunk('K', s[0])) < 0);
+        mem_free(s[0]);
+        mem_free(s[1]);
     }
 }
 

@@ -13,6 +13,8 @@ static struct driver driver;
 
 /* A number for all that a store holds, whatever the order. */
 struct fingerprint {
+    struct engine *engine;
+    uint64_t log; /* That is being read. */
     uint64_t value;
 };
 
@@ -30,11 +32,21 @@ fingerprint_definition(void *context, struct bytes key, struct bytes row)
     f->value += mix(key.data[key.size - 1], record_mark(row));
 }
 
-static void
-fingerprint_record(void *context, uint64_t log, uint64_t sequence, struct bytes record)
+static bool
+fingerprint_record(void *context, uint64_t sequence, struct bytes record)
 {
     struct fingerprint *f = context;
-    f->value += mix(mix(log, sequence), record_mark(record));
+    f->value += mix(mix(f->log, sequence), record_mark(record));
+    return true;
+}
+
+static void
+fingerprint_log(void *context, const struct log_summary *summary)
+{
+    struct fingerprint *f = context;
+    const struct log_reading all = { summary->log, 0, UINT64_MAX, fingerprint_record, f };
+    f->log = summary->log;
+    assert_true(f->engine->ops->read(f->engine, &all));
 }
 
 static uint64_t
@@ -106,12 +118,13 @@ rounds_held(const char *directory, const struct history *h)
 {
     char problem[PROBLEM_SIZE] = "";
     struct fingerprint f = { 0 };
-    const struct recovery recovery = { fingerprint_definition, fingerprint_record, &f };
+    const struct recovery recovery = { fingerprint_definition, fingerprint_log, &f };
     struct engine *engine = engine_local_open(directory, problem, sizeof(problem));
     if (engine == NULL) {
         assert_true(problem[0] != 0);
         return -1;
     }
+    f.engine = engine;
     assert_true(engine_local_recover(engine, &recovery, problem, sizeof(problem)));
     engine->ops->destroy(engine);
     for (int i = 0; i <= TORN_ROUNDS; i++)
@@ -121,7 +134,8 @@ rounds_held(const char *directory, const struct history *h)
     return -1;
 }
 
-/* A log that ends anywhere holds all rounds that are whole, and nothing of the one that is not. */
+/* A log that ends anywhere holds all rounds that are whole. What a round moves is written after it:
+ * without that the round itself may be there, which changes nothing. */
 static void
 test_torn_log_holds_whole_rounds(void **state)
 {
@@ -142,7 +156,8 @@ test_torn_log_holds_whole_rounds(void **state)
         driver_copy(&driver, copy);
         wal_find(copy, name);
         assert_int_equal(truncate(name, size), 0);
-        assert_int_equal(rounds_held(copy, &h), whole);
+        const int held = rounds_held(copy, &h);
+        assert_true(held == whole || (held == whole + 1 && i % 4 != 0));
         directory_remove(copy);
     }
     driver_finish(&driver);
@@ -196,7 +211,8 @@ test_zeroed_end_is_cut(void **state)
     const int file = open(name, O_RDWR | O_CLOEXEC);
     assert_int_equal(pwrite(file, zeros, sizeof(zeros), at), sizeof(zeros));
     close(file);
-    assert_int_equal(rounds_held(copy, &h), whole);
+    const int held = rounds_held(copy, &h);
+    assert_true(held == whole || held == whole + 1);
     directory_remove(copy);
     driver_finish(&driver);
 }

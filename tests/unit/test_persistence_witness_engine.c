@@ -29,7 +29,7 @@ static bool
 starts(const char *directory, char problem[NAME_SIZE])
 {
     struct model m = driver.model;
-    const struct recovery recovery = { on_definition, on_record, &m };
+    const struct recovery recovery = { on_definition, on_log, &m };
     m.definitions_seen = 0;
     for (size_t l = 0; l < m.log_count; l++)
         m.logs[l].seen = 0;
@@ -39,7 +39,7 @@ starts(const char *directory, char problem[NAME_SIZE])
     const bool ok = engine_local_recover(engine, &recovery, problem, NAME_SIZE);
     engine->ops->destroy(engine);
     for (size_t l = 0; ok && l < m.log_count; l++)
-        assert_int_equal(m.logs[l].seen, m.logs[l].count);
+        assert_int_equal(m.logs[l].seen, m.logs[l].count > 0);
     for (size_t i = 0; i < MODEL_DEFINITIONS; i++)
         m.definitions_seen -= ok && m.definitions[i] != 0;
     assert_true(!ok || m.definitions_seen == 0);
@@ -189,7 +189,7 @@ test_witness_belongs_to_its_store(void **state)
 
     directory_make(other);
     struct engine *engine = engine_local_open(other, problem, sizeof(problem));
-    const struct recovery nothing = { on_definition, on_record, &driver.model };
+    const struct recovery nothing = { on_definition, on_log, &driver.model };
     assert_non_null(engine);
     assert_true(engine_local_recover(engine, &nothing, problem, sizeof(problem)));
     engine->ops->destroy(engine);
