@@ -101,12 +101,48 @@ assert_refused(struct engine_local *e, struct bytes key)
         fail_msg("\"%s\" does not say \"%s\"", problem, name);
 }
 
+static bool
+ignore_record(void *context, uint64_t sequence, struct bytes record)
+{
+    (void)context;
+    (void)sequence;
+    (void)record;
+    return true;
+}
+
+static bool
+logs_are_readable(struct engine_local *e)
+{
+    bool ok = true;
+    for (size_t l = 0; l < driver.model.log_count; l++) {
+        const struct log_reading all = { .log = driver.model.logs[l].id,
+                                         .to = UINT64_MAX,
+                                         .visit = ignore_record };
+        ok = e->engine.ops->read(&e->engine, &all) && ok;
+    }
+    return ok;
+}
+
 static void
 assert_sound(struct engine_local *e)
 {
     char problem[PROBLEM_SIZE];
     if (!recover_again(e, problem))
         fail_msg("%s", problem);
+    assert_true(logs_are_readable(e));
+}
+
+/* Chunks are not read by a start: whoever wants what is in them is told. */
+static void
+assert_damage_found(struct engine_local *e, struct bytes key)
+{
+    char problem[PROBLEM_SIZE];
+    if (key.data[0] != 'C') {
+        assert_refused(e, key);
+        return;
+    }
+    assert_true(recover_again(e, problem));
+    assert_false(logs_are_readable(e));
 }
 
 /* A store with chunks, partly settled, and a journal of several rounds. */
@@ -143,13 +179,13 @@ flip_everywhere(char kind)
             const uint8_t octet = kept.row.data[i];
             kept.row.data[i] ^= (uint8_t)(1u << random_below(&driver.random, 8));
             row_write(e, key, buf_bytes(&kept.row));
-            assert_refused(e, key);
+            assert_damage_found(e, key);
             kept.row.data[i] = octet;
         }
         row_write(e, key, bytes_of(kept.row.data, kept.row.size / 2));
-        assert_refused(e, key);
+        assert_damage_found(e, key);
         row_write(e, key, BYTES_NONE);
-        assert_refused(e, key);
+        assert_damage_found(e, key);
         row_write(e, key, buf_bytes(&kept.row));
         assert_sound(e);
         kept_fini(&kept);
@@ -185,7 +221,7 @@ test_missing_rows_are_refused(void **state)
     }
     struct kept_row chunk = row_read(e, 'C', 0);
     row_delete(e, buf_bytes(&chunk.key));
-    assert_refused(e, buf_bytes(&chunk.key));
+    assert_damage_found(e, buf_bytes(&chunk.key));
     row_write(e, buf_bytes(&chunk.key), buf_bytes(&chunk.row));
     kept_fini(&chunk);
     assert_sound(e);
@@ -224,7 +260,8 @@ test_damage_found_by_relocation_is_final(void **state)
         buf_fini(&put.key);
     }
     assert_int_equal(rows_count(e, 'C').rows, chunks);
-    assert_int_equal(rows_count(e, 'D').rows, MODEL_DEFINITIONS);
+    /* The first of them was written before, its outcome unknown; then nothing more. */
+    assert_true(rows_count(e, 'D').rows <= MODEL_DEFINITIONS + 1);
     engine_stop(e);
     rocksdb_close(db); /* Which a process that has failed leaves to its end. */
     driver.engine = engine_start(driver.directory);

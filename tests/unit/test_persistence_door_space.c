@@ -110,7 +110,8 @@ static uint64_t
 push(struct scene *s, enum effect_kind kind, size_t size)
 {
     struct effect e = { .kind = kind, .log = 1, .count = 1 };
-    memset(buf_reserve(&e.payload, size), 0, size);
+    if (size > 0)
+        memset(buf_reserve(&e.payload, size), 0, size);
     e.payload.size = size;
     return door_push(s->door, &e);
 }

@@ -286,7 +286,7 @@ test_a_backlog_leaves_the_journal(void **state)
         assert_true(driver.engine->index.journal_bytes <= driver.journal_bytes_max);
     }
     const struct row_counts chunks = rows_count(driver.engine, 'C');
-    assert_true(chunks.octets + driver.engine->index.journal_bytes < 300 * 50 * 101);
+    assert_true(chunks.octets + driver.engine->index.journal_bytes < 300 * 50 * 107);
     crash_check(&driver);
     settle_all(&driver);
     assert_nothing_left(&driver);
