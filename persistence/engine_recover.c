@@ -149,6 +149,7 @@ engine_local_recover(struct engine *engine, const struct recovery *recovery, cha
     give_logs(e, recovery);
     if (!engine_witness_begin(e, problem, problem_size))
         return false;
-    e->tidy = engine_tidy_start(e, e->directory);
+    if (e->tidy == NULL)
+        e->tidy = engine_tidy_start(e, e->directory);
     return true;
 }
