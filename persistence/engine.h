@@ -90,7 +90,8 @@ struct recovery {
  * with a line for people in `problem`. */
 struct engine *engine_local_open(const char *directory, char *problem, size_t problem_size);
 
-/* The journal may grow to this before what is alive in it moves. Before the first round. */
+/* The journal may grow to this, if that is less than it may anyway, before what is alive in it
+ * moves. Before the first round. */
 void engine_local_set_journal_bytes(struct engine *engine, uint64_t bytes_max);
 
 /* Tells what is alive, without reading records that lie in chunks: it takes no longer for a deep

@@ -8,10 +8,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define JOURNAL_BYTES_MAX (64u * 1024u * 1024u)
 #define WRITE_BUFFER_BYTES (32u * 1024u * 1024u)
-#define WAL_BYTES_MAX (96u * 1024u * 1024u)
+#define WRITE_BUFFER_BYTES_MIN (1024u * 1024u)
+/* RocksDB allocates a whole log ahead and flushes only when the buffer is full; the journal may be
+ * twice there while it moves. On a small file system they get at most these shares. */
+#define WRITE_BUFFER_SHARE 64u
+#define JOURNAL_SHARE 32u
 #define BLOCK_CACHE_BYTES (8u * 1024u * 1024u)
 #define DEAD_CHUNKS_BYTES_MAX (16u * 1024u * 1024u)
 
@@ -41,7 +47,9 @@ engine_local_destroy(struct engine *engine)
 void
 engine_local_set_journal_bytes(struct engine *engine, uint64_t bytes_max)
 {
-    ((struct engine_local *)engine)->journal_bytes_max = bytes_max;
+    struct engine_local *e = (struct engine_local *)engine;
+    if (bytes_max < e->journal_bytes_max)
+        e->journal_bytes_max = bytes_max;
 }
 
 static const struct engine_ops engine_local_ops = {
@@ -50,9 +58,24 @@ static const struct engine_ops engine_local_ops = {
     .destroy = engine_local_destroy,
 };
 
-static rocksdb_options_t *
-make_options(void)
+/* At most that share of the file system of the directory, which is made if it is missing. */
+static uint64_t
+share_of_disk(const char *directory, uint64_t share, uint64_t most)
 {
+    struct statvfs status;
+    mkdir(directory, 0750); /* If it fails, opening tells why. */
+    if (statvfs(directory, &status) != 0)
+        return most;
+    const uint64_t part = (uint64_t)status.f_blocks * status.f_frsize / share;
+    if (part >= most)
+        return most;
+    return part < WRITE_BUFFER_BYTES_MIN ? WRITE_BUFFER_BYTES_MIN : part;
+}
+
+static rocksdb_options_t *
+make_options(const char *directory)
+{
+    const uint64_t write_buffer = share_of_disk(directory, WRITE_BUFFER_SHARE, WRITE_BUFFER_BYTES);
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
@@ -63,9 +86,9 @@ make_options(void)
     rocksdb_cache_destroy(cache);
     rocksdb_block_based_options_destroy(table);
     rocksdb_options_set_create_if_missing(o, 1);
-    rocksdb_options_set_write_buffer_size(o, WRITE_BUFFER_BYTES);
+    rocksdb_options_set_write_buffer_size(o, write_buffer);
     rocksdb_options_set_max_write_buffer_number(o, 2);
-    rocksdb_options_set_max_total_wal_size(o, WAL_BYTES_MAX);
+    rocksdb_options_set_max_total_wal_size(o, 3 * write_buffer);
     rocksdb_options_set_compression(o, rocksdb_no_compression);
     rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
     rocksdb_options_set_paranoid_checks(o, 1);
@@ -169,11 +192,11 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
     struct engine_local *e = mem_alloc_zeroed(sizeof(*e));
     char *error = NULL;
     e->engine.ops = &engine_local_ops;
-    e->journal_bytes_max = JOURNAL_BYTES_MAX;
+    e->journal_bytes_max = share_of_disk(directory, JOURNAL_SHARE, JOURNAL_BYTES_MAX);
     e->dead_chunks_bytes_max = DEAD_CHUNKS_BYTES_MAX;
     lock_init(&e->lock);
     pthread_cond_init(&e->written_changed, NULL);
-    e->options = make_options();
+    e->options = make_options(directory);
     e->synced = rocksdb_writeoptions_create();
     e->unsynced = rocksdb_writeoptions_create();
     e->reading = rocksdb_readoptions_create();
