@@ -63,6 +63,12 @@ message_set_budget(uint64_t octets)
     memory_budget = octets > INT64_MAX ? INT64_MAX : (int64_t)octets;
 }
 
+uint64_t
+message_budget(void)
+{
+    return (uint64_t)memory_budget;
+}
+
 bool
 message_is_over_budget(void)
 {

@@ -92,6 +92,7 @@ int64_t message_memory(void);
 
 /* What queues may hold in memory; beyond it they page. Set once, before there are queues. */
 void message_set_budget(uint64_t octets);
+uint64_t message_budget(void);
 bool message_is_over_budget(void);
 uint64_t message_over_budget(void); /* By how much. */
 

@@ -4,6 +4,7 @@
 #include "broker/core/queue.h"
 
 #include "broker/base/endian.h"
+#include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/pager.h"
@@ -134,6 +135,7 @@ queue_shed(struct queue *q, struct message_list *dropped)
             excess -= b->octets < excess ? b->octets : excess;
             page_out(q, r, b, dropped);
             ready_block_free(b);
+            FAULT_POINT("page.out");
         }
         if (r->paged.unwritten != NULL)
             queue_ask_pager(q);
@@ -352,6 +354,7 @@ static void
 fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
 {
     const uint64_t bound = fetch_bound(f);
+    FAULT_POINT("page.in");
     for (;;) {
         const struct entry *record =
             *records < f->records.count ? &f->records.items[*records] : NULL;

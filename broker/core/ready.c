@@ -5,9 +5,17 @@
 
 #define RETURNED_CAPACITY_KEPT 64
 #define FIRST_BLOCK_ENTRIES 6u
-/* The head keeps so much when the rest is paged, and is filled up below the other. */
+/* The head keeps at most so much when the rest is paged, and less if there is little memory for all
+ * queues. Below twice that it is filled up. */
 #define HEAD_OCTETS_KEPT (128u * 1024u)
-#define HEAD_OCTETS_LOW (256u * 1024u)
+#define HEAD_SHARE 16u
+
+static uint64_t
+head_octets_kept(void)
+{
+    const uint64_t share = message_budget() / HEAD_SHARE;
+    return share < HEAD_OCTETS_KEPT ? share : HEAD_OCTETS_KEPT;
+}
 
 static void
 block_charge(const struct ready_block *b, int sign)
@@ -154,7 +162,7 @@ ready_take(struct ready *r)
 bool
 ready_runs_low(const struct ready *r)
 {
-    return paged_count(&r->paged) > 0 && r->head.octets < HEAD_OCTETS_LOW;
+    return paged_count(&r->paged) > 0 && r->head.octets < 2 * head_octets_kept();
 }
 
 /* While nothing is paged: what the head need not keep becomes the tail. */
@@ -162,7 +170,8 @@ static void
 split_head(struct ready *r)
 {
     struct ready_blocks kept = { 0 };
-    while (r->head.first != NULL && kept.octets < HEAD_OCTETS_KEPT) {
+    const uint64_t enough = head_octets_kept();
+    while (r->head.first != NULL && kept.octets < enough) {
         struct ready_block *b = blocks_pop(&r->head);
         kept.count += b->end - b->first;
         kept.octets += b->octets;
@@ -176,7 +185,7 @@ struct ready_block *
 ready_shed(struct ready *r, uint64_t committed)
 {
     const bool is_whole = paged_count(&r->paged) == 0 && r->tail.count == 0;
-    if (is_whole && r->head.octets > HEAD_OCTETS_LOW)
+    if (is_whole && r->head.octets > 2 * head_octets_kept())
         split_head(r);
     struct ready_block *b = r->tail.first;
     if (b == NULL || b == r->tail.last || b->ticket > committed)

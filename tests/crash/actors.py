@@ -39,7 +39,7 @@ QUEUES = {
     's2': (True, {}, {}),
     's3': (True, {}, {}),
     'sp': (True, {'x-max-priority': 5}, {'priorities': 5}),
-    'sr': (True, {'x-max-length': 60, 'x-overflow': 'reject-publish'}, {}),
+    'sr': (True, {'x-max-length': 60, 'x-overflow': 'reject-publish'}, {'refuses': True}),
     'sn': (True, {}, {'lossy': True}),
     'sl': (True, {}, {}),
     'st': (False, {}, {}),

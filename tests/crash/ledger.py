@@ -76,9 +76,10 @@ class Copy:
 class QueueBook:
     """The copies of one queue, by name of the message."""
 
-    def __init__(self, name, priorities=0, lossy=False):
+    def __init__(self, name, priorities=0, lossy=False, refuses=False):
         self.name = name
         self.priorities = priorities
+        self.refuses = refuses  # Its publisher may die before it is told.
         self.lossy = lossy  # Consumed without acknowledgements: anything may be missing.
         self.copies = {}
 
@@ -139,7 +140,7 @@ class QueueBook:
             if not copy.may_be_gone():
                 yield (f'{self.name}: confirmed message {name} is lost '
                        f'({"delivered" if copy.delivered else "never delivered"})')
-            elif message.number < last.get(message.publisher, -1):
+            elif message.number < last.get(message.publisher, -1) and not self.refuses:
                 yield (f'{self.name}: message {name} is missing, but a later one of its publisher '
                        'is there')
 

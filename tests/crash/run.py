@@ -26,6 +26,8 @@ WORLD_ROUNDS = 5
 NAMES = ('kill', 'power')
 # How often a fault point is passed before the broker dies there, beside the first time.
 FAULT_COUNTS_MAX = (4, 60, 300)
+# Seldom done, and only once there is a backlog: that is what a first round without a fault leaves.
+FAULT_COUNTS_BACKLOG = [0, 1, 0, 1]
 
 
 def parse_arguments():
@@ -52,8 +54,11 @@ def play_world(options, name, seed, rounds):
     results = []
     try:
         if name.startswith('fault.'):
+            name = name.removeprefix('fault.')
             counts = [1, *(rand.randint(2, most) for most in FAULT_COUNTS_MAX)]
-            here = faults.DoomedWorld(subject, seed, name.removeprefix('fault.'), counts)
+            if name.startswith('page.'):
+                counts = FAULT_COUNTS_BACKLOG
+            here = faults.DoomedWorld(subject, seed, name, counts)
             rounds = len(counts)
         elif name.startswith('disk.'):
             here = faults.FailingDiskWorld(subject, seed, name.removeprefix('disk.'),

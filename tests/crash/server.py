@@ -8,6 +8,8 @@ import tempfile
 import broker
 
 LAUNCH_ATTEMPTS = 3
+# So little that messages leave memory and come back all the time.
+MESSAGE_MEMORY = '64KiB'
 
 
 class Server(broker.Broker):
@@ -21,6 +23,16 @@ class Server(broker.Broker):
     @property
     def data(self):
         return os.path.join(self.directory, 'data')
+
+    def configure(self, message_memory=MESSAGE_MEMORY, **testing):
+        """The broker starts with these settings from now on."""
+        path = os.path.join(self.directory, 'broker.yaml')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(f'version: 1\nlimits: {{message_memory: {message_memory}}}\n')
+            if testing:
+                file.write('testing:\n' + ''.join(f'  {name}: "{value}"\n'
+                                                  for name, value in testing.items()))
+        self.arguments = ['--config', path]
 
     def launch(self):
         """True if it came up: it may also have said why not, and be about to end."""

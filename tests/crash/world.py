@@ -37,6 +37,8 @@ class World:
         for name, (durable, _, options) in QUEUES.items():
             if durable:
                 self.ledger.book(name, **options)
+        if self.random.random() < 0.6:
+            server.configure()
         self.has_power = hasattr(server, 'lose_power')
 
     def play(self):
