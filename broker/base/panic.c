@@ -21,3 +21,13 @@ panic(const char *file, int line, const char *format, ...)
     backtrace_symbols_fd(frames, count, STDERR_FILENO);
     abort();
 }
+
+#ifdef __SANITIZE_THREAD__
+/* RocksDB is not instrumented: the sanitizer sees what it calls, and not how it synchronises. */
+const char *__tsan_default_suppressions(void);
+const char *
+__tsan_default_suppressions(void)
+{
+    return "called_from_lib:librocksdb.so\n";
+}
+#endif

@@ -19,16 +19,6 @@
 
 #include <cmocka.h>
 
-#ifdef __SANITIZE_THREAD__
-/* RocksDB is not instrumented: the sanitizer sees what it calls, and not how it synchronises. */
-const char *__tsan_default_suppressions(void);
-const char *
-__tsan_default_suppressions(void)
-{
-    return "called_from_lib:librocksdb.so\n";
-}
-#endif
-
 enum { MODEL_LOGS_MAX = 50, MODEL_DEFINITIONS = 20, ROUND_EFFECTS_MAX = 64, PROBLEM_SIZE = 400 };
 
 struct model_record {
