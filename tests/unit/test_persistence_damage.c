@@ -81,6 +81,9 @@ static bool
 recover_again(struct engine_local *e, char problem[PROBLEM_SIZE])
 {
     const struct recovery recovery = { ignore_definition, ignore_log, NULL };
+    if (e->tidy != NULL)
+        engine_tidy_stop(e->tidy); /* It looks at the index. */
+    e->tidy = NULL;
     log_index_fini(&e->index);
     log_index_init(&e->index);
     e->newest_row = 0;
