@@ -100,6 +100,10 @@ void engine_tidy_stop(struct engine_tidy *t);
  * tells. Such a store is left as it is. */
 bool engine_witness_open(struct engine_local *e, char *problem, size_t problem_size);
 
+/* The same for one who only looks: the store is open for reading, its witness is not. Touches
+ * neither. */
+bool engine_witness_compare(struct engine_local *e, char *problem, size_t problem_size);
+
 /* When all is loaded: from now on the witness is told. False if it cannot be written. */
 bool engine_witness_begin(struct engine_local *e, char *problem, size_t problem_size);
 

@@ -303,16 +303,16 @@ judge_absent(struct engine_local *e, char *problem, size_t problem_size)
 }
 
 static bool
-judge_present(struct engine_local *e, char *problem, size_t problem_size)
+judge_present(struct engine_local *e, enum witness_word word, const struct witness_state *told,
+              char *problem, size_t problem_size)
 {
-    struct witness_state told;
     if (!epoch_read(e))
         return true;
     if (!id_read(e, problem, problem_size))
         return false;
-    switch (witness_read(e->witness, &told)) {
+    switch (word) {
     case WITNESS_TELLS:
-        return judge(e, &told, problem, problem_size);
+        return judge(e, told, problem, problem_size);
     case WITNESS_ACCEPTS:
         log_warning("store.witness",
                     "file=%s msg=\"it says that the store is to be taken as it is: so it is\"",
@@ -337,15 +337,29 @@ static bool
 look(struct engine_local *e, char *problem, size_t problem_size)
 {
     char *error = NULL;
+    struct witness_state told;
+    const enum witness_word word = witness_read(e->witness, &told);
     e->db = rocksdb_open_for_read_only(e->options, e->directory, 0, &error);
     if (e->db == NULL) {
         engine_explain_open_error(e->directory, error, problem, problem_size);
         rocksdb_free(error);
         return false;
     }
-    const bool ok = state_read(e, problem, problem_size) && judge_present(e, problem, problem_size);
+    const bool ok = state_read(e, problem, problem_size) &&
+                    judge_present(e, word, &told, problem, problem_size);
     rocksdb_close(e->db);
     e->db = NULL;
+    return ok;
+}
+
+bool
+engine_witness_compare(struct engine_local *e, char *problem, size_t problem_size)
+{
+    struct witness_state told;
+    const enum witness_word word = witness_peek(e->witness_path, &told);
+    const bool ok = state_read(e, problem, problem_size) &&
+                    judge_present(e, word, &told, problem, problem_size);
+    definitions_forget(e);
     return ok;
 }
 

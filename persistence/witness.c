@@ -109,6 +109,17 @@ file_read(struct witness *w)
     return true;
 }
 
+enum witness_word
+witness_peek(const char *path, struct witness_state *state)
+{
+    struct witness w = { .fd = open(path, O_RDONLY | O_CLOEXEC) };
+    if (w.fd < 0)
+        return errno == ENOENT ? WITNESS_NONE : WITNESS_DAMAGED;
+    const bool is_read = file_read(&w);
+    close(w.fd);
+    return is_read ? witness_read(&w, state) : WITNESS_DAMAGED;
+}
+
 struct witness *
 witness_open(const char *path, bool *busy, char *problem, size_t problem_size)
 {

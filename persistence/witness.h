@@ -64,6 +64,10 @@ enum witness_word {
 
 struct witness;
 
+/* Reads the file without making, locking or changing it, for those who only look; a process may be
+ * telling it things meanwhile. One that is not there is WITNESS_NONE. */
+enum witness_word witness_peek(const char *path, struct witness_state *state);
+
 /* Opens or makes the file, locks it and reads it. NULL with a line for people in `problem`; `busy`
  * tells whether another process has it. */
 struct witness *witness_open(const char *path, bool *busy, char *problem, size_t problem_size);
