@@ -1,0 +1,110 @@
+#include "persistence/store.h"
+
+#include "broker/base/mem.h"
+#include "persistence/store_files.h"
+#include "persistence/store_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* RocksDB's log goes nowhere: it would be made in the store's directory, by whoever looks. */
+#define NO_DIRECTORY "/proc/self/none"
+
+static rocksdb_options_t *
+reading_options(void)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_options_set_db_log_dir(o, NO_DIRECTORY);
+    rocksdb_options_set_paranoid_checks(o, 1);
+    rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_max_open_files(o, 256);
+    rocksdb_options_set_info_log_level(o, 4);
+    return o;
+}
+
+static bool
+read_format(struct store *store, char *problem, size_t problem_size)
+{
+    struct engine_local *e = &store->reader;
+    const struct key key = { .octets = { 'F' }, .size = 1 };
+    rocksdb_pinnableslice_t *slice = NULL;
+    struct bytes row;
+    const enum row_found found = engine_get(e, &key, &slice, &row);
+    const bool sound = found == ROW_THERE && format_row_decode(row, &store->format, &store->epoch);
+    if (found == ROW_THERE)
+        rocksdb_pinnableslice_destroy(slice);
+    if (sound && store->format == STORE_FORMAT)
+        return true;
+    if (sound)
+        snprintf(problem, problem_size,
+                 "the store in %s has format %u, this program reads %u; use the program that wrote "
+                 "it",
+                 e->directory, store->format, STORE_FORMAT);
+    else
+        snprintf(problem, problem_size,
+                 "the store in %s is damaged at row F, or is not a store of this program",
+                 e->directory);
+    return false;
+}
+
+struct store *
+store_open(const char *data_dir, char *problem, size_t problem_size)
+{
+    struct store *store = mem_alloc_zeroed(sizeof(*store));
+    struct engine_local *e = &store->reader;
+    char *error = NULL;
+    snprintf(e->directory, sizeof(e->directory), "%s/store", data_dir);
+    snprintf(e->witness_path, sizeof(e->witness_path), "%s/witness", data_dir);
+    e->options = reading_options();
+    e->reading = rocksdb_readoptions_create();
+    e->batch = rocksdb_writebatch_create(); /* Never written. */
+    rocksdb_readoptions_set_fill_cache(e->reading, 0);
+    rocksdb_readoptions_set_verify_checksums(e->reading, 1);
+    log_index_init(&e->index);
+    e->db = rocksdb_open_for_read_only(e->options, e->directory, 0, &error);
+    if (e->db == NULL)
+        engine_explain_open_error(e->directory, error, problem, problem_size);
+    rocksdb_free(error);
+    if (e->db != NULL && read_format(store, problem, problem_size))
+        return store;
+    store_close(store);
+    return NULL;
+}
+
+void
+store_close(struct store *store)
+{
+    struct engine_local *e = &store->reader;
+    log_index_fini(&e->index);
+    rocksdb_writebatch_destroy(e->batch);
+    rocksdb_readoptions_destroy(e->reading);
+    if (e->db != NULL)
+        rocksdb_close(e->db);
+    rocksdb_options_destroy(e->options);
+    mem_free(store);
+}
+
+bool
+engine_local_checkpoint(struct engine *engine, const char *directory, char *problem,
+                        size_t problem_size)
+{
+    struct engine_local *e = (struct engine_local *)engine;
+    char store[sizeof(e->directory) + 16];
+    char *error = NULL;
+    /* The witness first: what it tells is in the store by then. */
+    if (!store_files_start_copy(directory, e->witness_path, problem, problem_size))
+        return false;
+    snprintf(store, sizeof(store), "%s/store", directory);
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(e->db, &error);
+    /* Write-ahead logs are copied, never flushed for it: most of what is in them is soon settled,
+     * and a flush that finds the disk full would end the broker. */
+    if (error == NULL)
+        rocksdb_checkpoint_create(checkpoint, store, UINT64_MAX, &error);
+    if (checkpoint != NULL)
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    if (error == NULL)
+        return true;
+    snprintf(problem, problem_size, "no checkpoint of the store could be made: %s", error);
+    rocksdb_free(error);
+    return false;
+}

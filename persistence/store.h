@@ -1,0 +1,69 @@
+#ifndef PERSISTENCE_STORE_H
+#define PERSISTENCE_STORE_H
+
+/*
+ * A store that no process writes, opened to be looked at and not changed: for people who want to
+ * know what is in it and whether it is sound. It lies in a data directory, with its witness beside
+ * it. What a running broker's store holds is seen through a checkpoint, a data directory with
+ * copies of both as of one moment, which shares the tables.
+ *
+ * Looking reads the rows with the functions that start-up reads them with, but goes on behind what
+ * is damaged. Owner: the caller; one thread.
+ */
+
+#include "broker/base/progress.h"
+#include "persistence/engine.h"
+
+struct store;
+
+/* NULL with a line for people. Writes nothing, not even a lock: see store_lock. */
+struct store *store_open(const char *data_dir, char *problem, size_t problem_size);
+
+void store_close(struct store *store);
+
+struct store_facts {
+    uint32_t format;
+    uint64_t epoch;
+    uint64_t journal_rows;
+    uint64_t journal_bytes;
+    uint64_t chunks;
+    uint64_t definitions;
+    uint64_t logs;    /* With records alive. */
+    uint64_t records; /* Alive. */
+    uint64_t rows;    /* That were read. */
+    uint64_t damaged; /* Findings. */
+};
+
+struct store_log {
+    uint64_t log;
+    uint64_t records; /* Alive; above 0. */
+    uint64_t weight;  /* Of these. */
+};
+
+struct store_walk {
+    bool is_deep; /* Reads chunks as well, and has all records judged. */
+    /* False if the octets are not sound. All definitions come before all else. */
+    bool (*definition)(void *context, struct bytes key, struct bytes row);
+    /* The same for a record, in deep walks. */
+    bool (*record)(void *context, struct bytes record);
+    /* What is alive; after the rows. False if there is no queue that it belongs to. */
+    bool (*log)(void *context, const struct store_log *log);
+    /* Once a finding: the row's name and what is wrong with it. */
+    void (*damage)(void *context, const char *row, const char *what);
+    void *context;
+    struct progress *progress; /* May be NULL. */
+};
+
+/* Goes through all rows. False if something is damaged; it has been told of then. */
+bool store_walk(struct store *store, const struct store_walk *walk, struct store_facts *facts);
+
+/* Whether the id is one that the store may have given to a log. */
+bool store_has_given_log(const struct store *store, uint64_t log);
+
+/* Makes a checkpoint of what `engine`, a local one, has committed: `directory`, which must not
+ * exist; after a failure it may be there in part. Any thread, while the engine runs. False with a
+ * line for people. */
+bool engine_local_checkpoint(struct engine *engine, const char *directory, char *problem,
+                             size_t problem_size);
+
+#endif
