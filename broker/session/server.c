@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/recover.h"
+#include "broker/session/server_control.h"
 #include "persistence/engine_clean.h"
 
 #include <errno.h>
@@ -181,6 +182,8 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
     if (engine == NULL)
         return false;
     engine_local_set_journal_bytes(engine, config->testing.journal_bytes);
+    s->store = engine;
+    server_control_clean(config->server.data_dir);
     const uint64_t started_ms = clock_monotonic_ms();
     struct recovered recovered;
     space_set_cleaner(s->space, clean_store, engine);
@@ -216,6 +219,7 @@ server_start(struct server *s, const struct config *config, char *problem, size_
     }
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_start(&s->workers[i]);
+    s->control = server_control_start(s, config->server.data_dir);
     return true;
 }
 
@@ -230,6 +234,7 @@ server_join(struct server *s)
 {
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
+    server_control_stop(s->control);
     /* Queues still push effects as they go, and the committer still wakes workers. */
     pager_stop(s->pager);
     broker_fini(&s->broker);

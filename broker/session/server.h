@@ -15,6 +15,7 @@ struct server {
     struct space *space;
     struct door *door;
     struct pager *pager;
+    struct engine *store; /* The door's; NULL if it keeps nothing. */
     struct worker *workers;
     unsigned worker_count;
     struct listener listeners[CONFIG_LISTENERS_MAX];
@@ -23,6 +24,7 @@ struct server {
     atomic_bool store_failed;     /* Why it stops; the exit code tells. */
     bool store_is_incomplete;     /* It stopped with the disk full. */
     struct mail stop_listening;   /* To worker 0, which watches the listeners. */
+    struct server_control *control;
 };
 
 /* Starts everything; connections are served when it returns. `config` must outlive the server.
