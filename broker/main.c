@@ -2,6 +2,7 @@
 
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
+#include "broker/cli/store.h"
 #include "broker/cli/text.h"
 #include "broker/perf/perf.h"
 #include "broker/session/serve.h"
@@ -30,6 +31,7 @@ static const struct subcommand {
 } commands[] = {
     { "serve", "Run the broker.", serve_main },
     { "perf", "Put load on a broker and measure it.", perf_main },
+    { "store", "Look at, verify, back up or restore the store.", store_main },
     { "check", "Check a configuration file.", settings_check },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",

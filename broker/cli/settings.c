@@ -64,13 +64,13 @@ print_help(const struct command *command)
 
 /* False, with what was wrong in `report`, if the value does not do. */
 static bool
-value_apply(const struct option_value *value, const struct config_field *field, void *base,
-            struct buf *report)
+value_apply(const struct command *command, const struct option_value *value,
+            const struct config_field *field, void *base, struct buf *report)
 {
     struct config_problem problem;
     if (config_field_set(base, field, bytes_of_string(value->text), &problem))
         return true;
-    buf_printf(report, "%s: --%s %s, got ", serve_command.name, value->option->name, problem.text);
+    buf_printf(report, "%s: --%s %s, got ", command->name, value->option->name, problem.text);
     text_quote(report, bytes_of_string(value->text));
     if (problem.hint != NULL)
         buf_printf(report, "; %s", problem.hint);
@@ -101,11 +101,12 @@ listen_apply(const struct option_value *value, struct config *config, bool *repl
                    CONFIG_LISTENERS_MAX);
         return false;
     }
-    return value_apply(value, listener_field("bind"), listener, report);
+    return value_apply(&serve_command, value, listener_field("bind"), listener, report);
 }
 
 static bool
-options_apply(const struct options *options, struct config *config, struct buf *report)
+options_apply(const struct command *command, const struct options *options, struct config *config,
+              struct buf *report)
 {
     bool replaced = false;
     for (size_t i = 0; i < options->value_count; i++) {
@@ -113,7 +114,7 @@ options_apply(const struct options *options, struct config *config, struct buf *
         const char *path = value->option->path;
         bool fine = true;
         if (path != NULL)
-            fine = value_apply(value, config_field_find(path), config, report);
+            fine = value_apply(command, value, config_field_find(path), config, report);
         else if (strcmp(value->option->name, "listen") == 0)
             fine = listen_apply(value, config, &replaced, report);
         if (!fine)
@@ -122,16 +123,16 @@ options_apply(const struct options *options, struct config *config, struct buf *
     return true;
 }
 
-/* Exit status, EXIT_FINE if `config` is complete. The file is read first, so that options beat it
- * wherever they stand. */
-static int
-settings_apply(const struct options *options, struct config *config, struct buf *report)
+/* The file is read first, so that options beat it wherever they stand. */
+int
+settings_apply(const struct command *command, const struct options *options, struct config *config,
+               struct buf *report)
 {
     const char *file = options_get(options, "config");
     config_init(config);
     if (file != NULL && !config_file_read(file, config, report))
         return EXIT_FAILED;
-    return options_apply(options, config, report) ? EXIT_FINE : EXIT_USAGE;
+    return options_apply(command, options, config, report) ? EXIT_FINE : EXIT_USAGE;
 }
 
 bool
@@ -144,7 +145,7 @@ settings_read(int argc, char **argv, struct config *config, int *status)
     if (result == OPTIONS_HELP)
         print_help(&serve_command);
     if (result == OPTIONS_FINE)
-        *status = settings_apply(&options, config, &report);
+        *status = settings_apply(&serve_command, &options, config, &report);
     print(stderr, &report);
     buf_fini(&report);
     options_fini(&options);

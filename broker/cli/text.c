@@ -73,6 +73,50 @@ text_quote(struct buf *out, struct bytes text)
     buf_append(out, "\"", 1);
 }
 
+void
+text_plain(struct buf *out, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (is_control(text, i) || text.data[i] == '\\')
+            buf_printf(out, "\\x%02x", text.data[i]);
+        else
+            buf_append(out, &text.data[i], 1);
+    }
+}
+
+void
+text_size(struct buf *out, uint64_t octets)
+{
+    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+    double size = (double)octets / 1024;
+    size_t i = 0;
+    for (; size >= 1024 && i + 1 < sizeof(units) / sizeof(units[0]); i++)
+        size /= 1024;
+    if (octets < 1024)
+        buf_printf(out, "%u B", (unsigned)octets);
+    else
+        buf_printf(out, "%.1f %s", size, units[i]);
+}
+
+void
+text_json(struct buf *out, struct bytes text)
+{
+    const bool is_text = bytes_are_utf8(text);
+    buf_append(out, "\"", 1);
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t c = text.data[i];
+        if (c == '"' || c == '\\')
+            buf_printf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7F)
+            buf_printf(out, "\\u%04x", c);
+        else if (c >= 0x80 && !is_text)
+            buf_printf(out, "\\ufffd");
+        else
+            buf_append(out, &c, 1);
+    }
+    buf_append(out, "\"", 1);
+}
+
 static size_t
 least(size_t a, size_t b)
 {

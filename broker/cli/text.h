@@ -17,6 +17,15 @@ void text_wrap(struct buf *out, const char *text, size_t indent);
 /* Appends the text in double quotes: control characters escaped, long text cut with "...". */
 void text_quote(struct buf *out, struct bytes text);
 
+/* Appends the text without quotes, control characters escaped. */
+void text_plain(struct buf *out, struct bytes text);
+
+/* Appends a size as people read it: "640 B", "12.5 MiB". */
+void text_size(struct buf *out, uint64_t octets);
+
+/* Appends a JSON string. What is not UTF-8 becomes U+FFFD, octet for octet. */
+void text_json(struct buf *out, struct bytes text);
+
 /* The search for the name somebody meant. Start with { .text = what was written }. */
 struct suggestion {
     struct bytes text;

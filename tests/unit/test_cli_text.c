@@ -93,14 +93,49 @@ test_suggestion(void **state)
     }
 }
 
+static void
+test_plain_and_json(void **state)
+{
+    (void)state;
+    struct buf out = { 0 };
+    text_plain(&out, BYTES_LITERAL("a\tb\\\"\xc3\xa9\xc2\x85"));
+    expect(&out, "a\\x09b\\x5c\"\xc3\xa9\\xc2\x85");
+    text_json(&out, BYTES_LITERAL("a\tb\\\"\xc3\xa9"));
+    expect(&out, "\"a\\u0009b\\\\\\\"\xc3\xa9\"");
+    text_json(&out, BYTES_LITERAL("a\xff"));
+    expect(&out, "\"a\\ufffd\"");
+    text_json(&out, BYTES_NONE);
+    expect(&out, "\"\"");
+}
+
+static void
+test_size(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t octets;
+        const char *text;
+    } rows[] = {
+        { 0, "0 B" },
+        { 1023, "1023 B" },
+        { 1024, "1.0 KiB" },
+        { 1536 * 1024, "1.5 MiB" },
+        { UINT64_MAX, "16777216.0 TiB" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct buf out = { 0 };
+        text_size(&out, rows[i].octets);
+        expect(&out, rows[i].text);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrap),
-        cmocka_unit_test(test_wrap_leaves_long_words_whole),
-        cmocka_unit_test(test_quote),
-        cmocka_unit_test(test_suggestion),
+        cmocka_unit_test(test_wrap),           cmocka_unit_test(test_wrap_leaves_long_words_whole),
+        cmocka_unit_test(test_quote),          cmocka_unit_test(test_suggestion),
+        cmocka_unit_test(test_plain_and_json), cmocka_unit_test(test_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

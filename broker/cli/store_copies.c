@@ -1,0 +1,251 @@
+/* `railmq store backup` and `restore`. A backup is a data directory: it holds a store, its witness,
+ * and nothing else, and every command that reads a stopped store reads a backup. The store gets its
+ * name last, so what has the name is complete. */
+
+#include "broker/cli/options.h"
+#include "broker/cli/store_commands.h"
+#include "broker/cli/store_source.h"
+#include "persistence/store_files.h"
+#include "persistence/witness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROBLEM_SIZE (2 * SOURCE_PATH_MAX + 512)
+
+/* What may lie in a data directory that is still empty to people: without a store beside it, none
+ * of it has a meaning. */
+static bool
+is_nothing(const char *name)
+{
+    static const char *const names[] = { ".",       "..",        "lost+found", "control.sock",
+                                         "witness", "transient", "ballast" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return strncmp(name, "tmp-", 4) == 0;
+}
+
+/* Makes the directory if it is not there. False with a line for people if it has something in it.
+ */
+static bool
+prepare_empty(const char *directory, char *problem, size_t problem_size)
+{
+    if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
+        snprintf(problem, problem_size, "cannot create %s: %s", directory, strerror(errno));
+        return false;
+    }
+    DIR *dir = opendir(directory);
+    if (dir == NULL) {
+        snprintf(problem, problem_size, "cannot read %s: %s", directory, strerror(errno));
+        return false;
+    }
+    const struct dirent *entry;
+    do
+        entry = readdir(dir);
+    while (entry != NULL && is_nothing(entry->d_name));
+    if (entry != NULL)
+        snprintf(problem, problem_size,
+                 "%s is not empty, there is \"%s\" in it; give an empty "
+                 "directory, or one that does not exist",
+                 directory, entry->d_name);
+    closedir(dir);
+    return entry == NULL;
+}
+
+/* A directory's entry in its parent, too, must outlive a loss of power. */
+static bool
+sync_with_parent(const char *directory)
+{
+    char parent[SOURCE_PATH_MAX];
+    snprintf(parent, sizeof(parent), "%s/..", directory);
+    return store_directory_sync(directory) && store_directory_sync(parent);
+}
+
+/* Puts the copy in its place, unless a store is there already. A broker that is started between the
+ * two steps refuses: the witness tells of a store that is not there. */
+static bool
+place_copy(const char *directory, const char *copy, char *problem, size_t problem_size)
+{
+    static const struct {
+        const char *name;
+        unsigned flags;
+    } parts[] = { { "witness", 0 }, { "store", RENAME_NOREPLACE } };
+    char from[SOURCE_PATH_MAX + 8];
+    char to[SOURCE_PATH_MAX + 8];
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        snprintf(from, sizeof(from), "%s/%s", copy, parts[i].name);
+        snprintf(to, sizeof(to), "%s/%s", directory, parts[i].name);
+        if (renameat2(AT_FDCWD, from, AT_FDCWD, to, parts[i].flags) == 0 || errno == ENOENT)
+            continue;
+        snprintf(problem, problem_size, "cannot put the copy in place as %s: %s", to,
+                 strerror(errno));
+        return false;
+    }
+    if (rmdir(copy) == 0 && sync_with_parent(directory))
+        return true;
+    snprintf(problem, problem_size, "cannot sync %s: %s", directory, strerror(errno));
+    return false;
+}
+
+static bool
+copy_source(const struct store_source *source, const char *to, char *problem, size_t problem_size)
+{
+    char store[SOURCE_PATH_MAX + 8];
+    struct progress progress;
+    struct store_sizes sizes = { 0 };
+    progress_init(&progress, progress_terminal(), NULL);
+    snprintf(store, sizeof(store), "%s/store", source->directory);
+    store_files_size(store, &sizes);
+    progress_start(&progress, "copying the store", PROGRESS_OCTETS, sizes.bytes);
+    const struct store_copy copy = {
+        .from = source->directory, .to = to, .may_link = true, .progress = &progress
+    };
+    const bool ok = store_files_copy(&copy, problem, problem_size);
+    progress_end(&progress);
+    return ok;
+}
+
+/* The broker's checkpoint is held no longer than the copying takes. */
+static bool
+copy_store_of(const char *data_dir, const char *to, char *problem, size_t problem_size)
+{
+    struct store_source source;
+    const bool ok = store_source_open(&source, data_dir, problem, problem_size) &&
+                    copy_source(&source, to, problem, problem_size);
+    store_source_close(&source);
+    return ok;
+}
+
+int
+store_backup(const char *data_dir, const char *backup, bool verifies)
+{
+    char problem[PROBLEM_SIZE];
+    char copy[SOURCE_PATH_MAX];
+    char name[SOURCE_PATH_MAX];
+    snprintf(copy, sizeof(copy), "%s/tmp-backup-%ld", backup, (long)getpid());
+    snprintf(name, sizeof(name), "the backup in %s", backup);
+    if (!prepare_empty(backup, problem, sizeof(problem)))
+        return store_fail("backup", "%s", problem);
+    if (!copy_store_of(data_dir, copy, problem, sizeof(problem))) {
+        store_files_remove(copy);
+        return store_fail("backup", "%s", problem);
+    }
+    if (verifies && !store_is_sound(copy, name)) {
+        store_files_remove(copy);
+        return store_fail("backup",
+                          "the store is damaged, so there is no backup; --no-verify makes one of "
+                          "what is there");
+    }
+    if (!place_copy(backup, copy, problem, sizeof(problem)))
+        return store_fail("backup", "%s", problem);
+    printf("the store of %s is in %s\n", data_dir, backup);
+    return EXIT_FINE;
+}
+
+static bool
+no_broker_runs(const char *data_dir, char *problem, size_t problem_size)
+{
+    struct control_connection broker;
+    const enum control_found found = control_open(&broker, data_dir, problem, problem_size);
+    control_close(&broker);
+    if (found == CONTROL_THERE)
+        snprintf(problem, problem_size, "a broker runs on %s; stop it first", data_dir);
+    return found == CONTROL_ABSENT;
+}
+
+static bool
+copy_backup(const char *from, const char *data_dir, char *problem, size_t problem_size)
+{
+    char store[SOURCE_PATH_MAX + 8];
+    char to[SOURCE_PATH_MAX];
+    struct progress progress;
+    struct store_sizes sizes = { 0 };
+    snprintf(to, sizeof(to), "%s/tmp-restore-%ld", data_dir, (long)getpid());
+    progress_init(&progress, progress_terminal(), NULL);
+    snprintf(store, sizeof(store), "%s/store", from);
+    store_files_size(store, &sizes);
+    progress_start(&progress, "copying the backup", PROGRESS_OCTETS, sizes.bytes);
+    const struct store_copy copy = {
+        .from = from, .to = to, .owner_of = data_dir, .progress = &progress
+    };
+    const bool ok = store_files_copy(&copy, problem, problem_size) &&
+                    place_copy(data_dir, to, problem, problem_size);
+    progress_end(&progress);
+    if (!ok)
+        store_files_remove(to);
+    return ok;
+}
+
+/* A broker that is started meanwhile finds its witness locked, and refuses. */
+struct guard {
+    char path[SOURCE_PATH_MAX];
+    struct witness *witness;
+    int backup; /* Lock of the backup: it may be a data directory that brokers run on. */
+};
+
+static bool
+guard_open(struct guard *g, const char *data_dir, const char *backup, char *problem,
+           size_t problem_size)
+{
+    bool busy;
+    char why[SOURCE_PATH_MAX + 128];
+    snprintf(g->path, sizeof(g->path), "%s/witness", data_dir);
+    g->witness = witness_open(g->path, &busy, why, sizeof(why));
+    if (g->witness == NULL)
+        snprintf(problem, problem_size, "%s%s", why,
+                 busy ? "; a broker uses the data directory, or another restore does" : "");
+    return g->witness != NULL && store_lock(backup, &g->backup, problem, problem_size);
+}
+
+static void
+guard_close(struct guard *g, bool is_restored)
+{
+    struct witness_state ignored;
+    if (g->backup >= 0)
+        close(g->backup);
+    if (g->witness == NULL)
+        return;
+    if (!is_restored && witness_read(g->witness, &ignored) == WITNESS_NONE)
+        unlink(g->path); /* It is ours. */
+    witness_close(g->witness);
+}
+
+static int
+restore(const char *data_dir, const char *backup)
+{
+    char problem[PROBLEM_SIZE];
+    char name[SOURCE_PATH_MAX];
+    snprintf(name, sizeof(name), "the backup in %s", backup);
+    if (!store_is_sound(backup, name))
+        return store_fail("restore", "nothing was restored");
+    if (!copy_backup(backup, data_dir, problem, sizeof(problem)))
+        return store_fail("restore", "%s", problem);
+    printf("%s is restored into %s\n", name, data_dir);
+    return EXIT_FINE;
+}
+
+int
+store_restore(const char *data_dir, const char *backup)
+{
+    char problem[PROBLEM_SIZE];
+    char store[SOURCE_PATH_MAX + 8];
+    struct guard guard = { .backup = -1 };
+    int status = EXIT_FAILED;
+    snprintf(store, sizeof(store), "%s/store", backup);
+    if (access(store, R_OK | X_OK) != 0)
+        return store_fail("restore", "%s is not a backup: %s: %s", backup, store, strerror(errno));
+    if (!no_broker_runs(data_dir, problem, sizeof(problem)) ||
+        !prepare_empty(data_dir, problem, sizeof(problem)) ||
+        !guard_open(&guard, data_dir, backup, problem, sizeof(problem)))
+        store_fail("restore", "%s", problem);
+    else
+        status = restore(data_dir, backup);
+    guard_close(&guard, status == EXIT_FINE);
+    return status;
+}

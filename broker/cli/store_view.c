@@ -1,0 +1,124 @@
+#include "broker/cli/store_view.h"
+
+#include "broker/base/mem.h"
+#include "broker/core/definition.h"
+#include "broker/core/queue_arguments.h"
+#include "broker/core/record.h"
+
+static bool
+log_matches(const struct map_node *node, const void *key)
+{
+    (void)node; /* The hash is the id. */
+    (void)key;
+    return true;
+}
+
+static struct view_queue *
+queue_of(const struct store_view *v, uint64_t log)
+{
+    struct map_node *node = map_find(&v->by_log, log, log_matches, NULL);
+    return node == NULL ? NULL : MAP_CONTAINER(node, struct view_queue, by_log);
+}
+
+/* Two queues cannot have one log, nor one that has never been given. */
+static bool
+add_queue(struct store_view *v, const struct definition *d)
+{
+    struct queue_arguments effective;
+    struct amqp_exception ex;
+    if (!queue_arguments_parse(d->arguments, d->name, d->vhost, &effective, &ex) ||
+        !store_has_given_log(v->store, d->log) || queue_of(v, d->log) != NULL)
+        return false;
+    struct view_queue *q = mem_alloc_zeroed(sizeof(*q));
+    buf_append_bytes(&q->vhost, d->vhost);
+    buf_append_bytes(&q->name, d->name);
+    q->log = d->log;
+    map_insert(&v->by_log, &q->by_log, q->log);
+    if (v->queue_count == v->queue_capacity) {
+        v->queue_capacity = v->queue_capacity == 0 ? 64 : 2 * v->queue_capacity;
+        v->queues = mem_resize(v->queues, v->queue_capacity * sizeof(struct view_queue *));
+    }
+    v->queues[v->queue_count++] = q;
+    return true;
+}
+
+static bool
+on_definition(void *context, struct bytes key, struct bytes row)
+{
+    struct store_view *v = context;
+    struct definition d;
+    if (!definition_decode(key, row, &d))
+        return false;
+    switch (d.kind) {
+    case DEFINITION_EXCHANGE:
+        v->exchanges++;
+        return true;
+    case DEFINITION_QUEUE:
+        return add_queue(v, &d);
+    case DEFINITION_BINDING:
+        v->bindings++;
+        return true;
+    case DEFINITION_WATERMARK:
+        return true;
+    }
+    return false;
+}
+
+static bool
+on_record(void *context, struct bytes record)
+{
+    uint8_t priority;
+    struct message *m = record_decode(record, &priority);
+    (void)context;
+    if (m == NULL)
+        return false;
+    message_unref(m);
+    return true;
+}
+
+static bool
+on_log(void *context, const struct store_log *log)
+{
+    struct view_queue *q = queue_of(context, log->log);
+    if (q == NULL)
+        return false;
+    q->records = log->records;
+    q->octets = log->weight;
+    return true;
+}
+
+static void
+on_damage(void *context, const char *row, const char *what)
+{
+    const struct store_viewing *how = ((struct store_view *)context)->how;
+    how->damage(how->context, row, what);
+}
+
+bool
+store_view_read(struct store_view *v, struct store *store, const struct store_viewing *how)
+{
+    const struct store_walk walk = {
+        .is_deep = how->is_deep,
+        .definition = on_definition,
+        .record = on_record,
+        .log = on_log,
+        .damage = on_damage,
+        .context = v,
+        .progress = how->progress,
+    };
+    *v = (struct store_view){ .store = store, .how = how };
+    return store_walk(store, &walk, &v->facts);
+}
+
+void
+store_view_fini(struct store_view *v)
+{
+    for (size_t i = 0; i < v->queue_count; i++) {
+        map_remove(&v->by_log, &v->queues[i]->by_log);
+        buf_fini(&v->queues[i]->vhost);
+        buf_fini(&v->queues[i]->name);
+        mem_free(v->queues[i]);
+    }
+    mem_free(v->queues);
+    map_fini(&v->by_log);
+}

@@ -1,0 +1,47 @@
+#ifndef BROKER_CLI_STORE_VIEW_H
+#define BROKER_CLI_STORE_VIEW_H
+
+/*
+ * The rows of a store as what they mean to the broker: definitions, and which queue a log belongs
+ * to. Judges them as the broker's start does. One thread.
+ */
+
+#include "broker/base/buf.h"
+#include "broker/base/map.h"
+#include "persistence/store.h"
+
+struct view_queue {
+    struct map_node by_log;
+    struct buf vhost;
+    struct buf name;
+    uint64_t log;
+    uint64_t records;
+    uint64_t octets; /* Of their bodies. */
+};
+
+struct store_viewing {
+    bool is_deep;
+    void (*damage)(void *context, const char *row, const char *what);
+    void *context;
+    struct progress *progress;
+};
+
+struct store_view {
+    struct store *store; /* During store_view_read, and so is `how`. */
+    const struct store_viewing *how;
+    struct view_queue **queues; /* In the order of their rows: by virtual host and name. */
+    size_t queue_count;
+    size_t queue_capacity;
+    struct map by_log;
+    uint64_t exchanges;
+    uint64_t bindings;
+    struct store_facts facts;
+};
+
+/* Reads all of it. False if something is damaged; the rest has been read nevertheless. Release it
+ * with store_view_fini in any case. */
+bool store_view_read(struct store_view *v, struct store *store, const struct store_viewing *how);
+
+void store_view_fini(struct store_view *v);
+
+#endif
