@@ -17,6 +17,7 @@
 /* RocksDB allocates a whole log ahead and flushes only when the buffer is full; the journal may be
  * twice there while it moves. On a small file system they get at most these shares. */
 #define WRITE_BUFFER_SHARE 64u
+#define ROOM_MARGIN_BYTES (48u * 1024u * 1024u)
 #define JOURNAL_SHARE 32u
 #define BLOCK_CACHE_BYTES (8u * 1024u * 1024u)
 #define DEAD_CHUNKS_BYTES_MAX (16u * 1024u * 1024u)
@@ -70,6 +71,14 @@ share_of_disk(const char *directory, uint64_t share, uint64_t most)
     if (part >= most)
         return most;
     return part < WRITE_BUFFER_BYTES_MIN ? WRITE_BUFFER_BYTES_MIN : part;
+}
+
+bool
+engine_has_room(const struct engine_local *e, uint64_t bytes)
+{
+    struct statvfs status;
+    return statvfs(e->directory, &status) == 0 &&
+           (uint64_t)status.f_bavail * status.f_frsize > 2 * bytes + ROOM_MARGIN_BYTES;
 }
 
 static rocksdb_options_t *

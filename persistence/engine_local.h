@@ -72,6 +72,11 @@ bool engine_apply(struct engine_local *e, const struct stored_effect *effect, ui
  * something could not be read or written. */
 bool engine_shorten(struct engine_local *e);
 
+/* Whether the disk has room for so much, written to the log and once more to tables, and then some.
+ * What moves records or merges files waits for that: rounds have their room seen to (space.h), and
+ * meeting a full disk would be the end of the store. Any thread. */
+bool engine_has_room(const struct engine_local *e, uint64_t bytes);
+
 enum row_found {
     ROW_THERE,
     ROW_MISSING,

@@ -392,10 +392,14 @@ engine_shorten(struct engine_local *e)
     delete_dead_chunks(e);
     cut_dead_rows(e);
     lock_release(&e->lock);
+    if (!journal_is_long(e) && !chunks_are_sparse(e))
+        return true;
+    if (!engine_has_room(e, RELOCATE_BYTES))
+        return true; /* It can wait. */
     /* What is relocated is read from the store: the rows of this very round must be there. */
     if (journal_is_long(e) && !engine_write_batch(e, false))
         return false;
-    while (journal_is_long(e))
+    while (journal_is_long(e) && engine_has_room(e, RELOCATE_BYTES))
         if (!relocate_step(e))
             return false;
     return !chunks_are_sparse(e) || rewrite_step(e);

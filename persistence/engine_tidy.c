@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #define LOOK_MS 1000
@@ -21,7 +20,6 @@
  * write buffers come and go, and when it rests. */
 #define DEAD_BYTES_BUSY (256u * 1024u * 1024u)
 #define DEAD_BYTES_IDLE (40u * 1024u * 1024u)
-#define MERGE_MARGIN_BYTES (64u * 1024u * 1024u)
 /* After a merge nothing is merged for so many times as long as it took. */
 #define REST_FACTOR 4u
 
@@ -57,16 +55,6 @@ directory_bytes(const char *directory)
     return bytes;
 }
 
-/* While files are merged, old and new ones are there. A merge that meets a full disk would be the
- * end of the store: when it is that short, the committer sees to it (engine_clean.c). */
-static bool
-has_room(const char *directory, uint64_t bytes)
-{
-    struct statvfs status;
-    return statvfs(directory, &status) == 0 &&
-           (uint64_t)status.f_bavail * status.f_frsize > bytes + MERGE_MARGIN_BYTES;
-}
-
 static void
 merge_all(struct engine_tidy *t)
 {
@@ -100,7 +88,7 @@ look(struct engine_tidy *t)
     const uint64_t started = clock_monotonic_ms();
     if (broken || bytes <= 2 * alive + (idle ? DEAD_BYTES_IDLE : DEAD_BYTES_BUSY) ||
         started < t->rest_until_ms || (idle && bytes <= t->futile_bytes) ||
-        !has_room(t->directory, 2 * alive))
+        !engine_has_room(e, 2 * alive))
         return;
     merge_all(t);
     const uint64_t now = clock_monotonic_ms();
