@@ -22,6 +22,10 @@
 #define MARGIN_SHARE 16
 /* For the store's small files, and for the old rounds that it may move along with any round. */
 #define MARGIN_BYTES (16 * MIB)
+/* Of a compaction of the first two levels: four write buffers, and what RocksDB lets the level
+ * below have. Starting one is RocksDB's decision, and if it takes all that is free, flushing fails.
+ */
+#define COMPACTION_BYTES (384 * MIB)
 /* It is lifted only when this share of what raised it is free beyond it, so it does not flap. */
 #define HYSTERESIS 8
 
@@ -106,7 +110,8 @@ needed_for(const struct space *s, uint64_t bytes)
 static uint64_t
 low_mark(const struct space *s, uint64_t waiting)
 {
-    const uint64_t needed = needed_for(s, waiting) + 3 * margin(s);
+    const uint64_t compaction = at_most(s->last.tables, COMPACTION_BYTES);
+    const uint64_t needed = needed_for(s, waiting) + compaction + 3 * margin(s);
     const uint64_t mark = beyond(watermark(s), ahead_now(s));
     return needed > mark ? needed : mark;
 }
@@ -201,12 +206,12 @@ clean_if_useful(struct space *s)
     if (s->clean == NULL || !s->has_freed || !space_is_low(s) ||
         now_ms < s->cleaned_ms + s->look_ms)
         return;
-    if (free_now(s) < unflushed_now(s)) {
+    if (!measure_now(s) || free_now(s) < unflushed_now(s) + margin(s)) {
         ballast_drop(s);
-        if (!measure_now(s) || free_now(s) < unflushed_now(s))
+        if (!measure_now(s) || free_now(s) < unflushed_now(s) + margin(s))
             return;
     }
-    s->has_freed = !s->clean(s->clean_context, free_now(s));
+    s->has_freed = !s->clean(s->clean_context, free_now(s) - unflushed_now(s));
     s->cleaned_ms = clock_monotonic_ms();
     measure_now(s);
 }

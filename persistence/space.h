@@ -26,13 +26,15 @@ struct space_reading {
     uint64_t ahead;     /* Allocated to the log behind its end: it grows into that first. */
     uint64_t log_file;  /* The most that one file of the log has allocated: a new one takes as much
                          * at once, possibly while the old one is flushed. */
+    uint64_t tables;    /* Of the store: a compaction writes some of them once more before the old
+                         * ones go. */
 };
 
 /* False if it cannot be known; the disk then counts as it did before. */
 typedef bool space_measure(void *context, struct space_reading *reading);
 
-/* Frees what is dead in the store, with `room` octets to do it in; may take about a second. False:
- * try again later. */
+/* Frees what is dead in the store, with `room` octets beyond those for flushing; may take about a
+ * second. False: try again later. */
 typedef bool space_clean(void *context, uint64_t room);
 
 struct space_options {

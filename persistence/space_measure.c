@@ -9,16 +9,22 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-/* A log that is being written has room allocated behind its end. */
+/* A log that is being written has room allocated behind its end. Files come and go meanwhile. */
 static void
-add_log_file(int directory, const char *name, struct space_reading *reading)
+add_file(int directory, const char *name, struct space_reading *reading)
 {
     struct stat status;
     const char *suffix = strrchr(name, '.');
-    if (suffix == NULL || strcmp(suffix, ".log") != 0 || fstatat(directory, name, &status, 0) != 0)
-        return; /* Logs come and go while we look. */
+    const bool is_log = suffix != NULL && strcmp(suffix, ".log") == 0;
+    const bool is_table = suffix != NULL && strcmp(suffix, ".sst") == 0;
+    if ((!is_log && !is_table) || fstatat(directory, name, &status, 0) != 0)
+        return;
     const uint64_t size = (uint64_t)status.st_size;
     const uint64_t allocated = (uint64_t)status.st_blocks * 512u;
+    if (is_table) {
+        reading->tables += size;
+        return;
+    }
     reading->unflushed += size;
     if (allocated > size)
         reading->ahead += allocated - size;
@@ -43,7 +49,7 @@ space_measure_directory(void *context, struct space_reading *reading)
     if (store == NULL)
         return true; /* There is none yet. */
     for (struct dirent *entry; (entry = readdir(store)) != NULL;)
-        add_log_file(dirfd(store), entry->d_name, reading);
+        add_file(dirfd(store), entry->d_name, reading);
     closedir(store);
     return true;
 }
