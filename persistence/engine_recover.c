@@ -3,6 +3,7 @@
 #include "persistence/engine_local.h"
 
 #include "broker/base/endian.h"
+#include "broker/base/progress.h"
 
 #include <stdio.h>
 
@@ -63,13 +64,14 @@ damaged(char kind, struct bytes key, char *problem, size_t problem_size)
 }
 
 static bool
-load_chunks(struct engine_local *e, char *problem, size_t problem_size)
+load_chunks(struct engine_local *e, struct progress *progress, char *problem, size_t problem_size)
 {
     struct bytes key;
     struct bytes row;
     bool ok = true;
     struct scan s = scan_start(e, 'K');
-    for (; ok && scan_get(&s, &key, &row); rocksdb_iter_next(s.iterator))
+    progress_start(progress, "reading what chunks hold", PROGRESS_COUNT, e->state.chunks.count);
+    for (; ok && scan_get(&s, &key, &row); rocksdb_iter_next(s.iterator), progress_add(progress, 1))
         ok = (key.size == 25 &&
               chunk_row_decode(&e->index, load_be64(key.data + 1), load_be64(key.data + 9),
                                load_be64(key.data + 17), row) != NULL) ||
@@ -101,14 +103,17 @@ load_row(struct engine_local *e, struct bytes key, struct bytes row)
 }
 
 static bool
-load_journal(struct engine_local *e, char *problem, size_t problem_size)
+load_journal(struct engine_local *e, struct progress *progress, char *problem, size_t problem_size)
 {
     struct bytes key;
     struct bytes row;
     bool ok = true;
     struct scan s = scan_start(e, 'J');
-    for (; ok && scan_get(&s, &key, &row); rocksdb_iter_next(s.iterator))
+    progress_start(progress, "reading the journal", PROGRESS_OCTETS, 0);
+    for (; ok && scan_get(&s, &key, &row); rocksdb_iter_next(s.iterator)) {
+        progress_add(progress, row.size);
         ok = load_row(e, key, row) || damaged('J', key, problem, problem_size);
+    }
     return scan_finish(&s, problem, problem_size) && ok;
 }
 
@@ -141,9 +146,12 @@ engine_local_recover(struct engine *engine, const struct recovery *recovery, cha
                      size_t problem_size)
 {
     struct engine_local *e = (struct engine_local *)engine;
+    struct progress progress;
+    progress_init(&progress, PROGRESS_LOG, "store.recovering");
     /* Ended logs have the rows of their chunks deleted in the batch, which the first round writes.
      */
-    if (!load_chunks(e, problem, problem_size) || !load_journal(e, problem, problem_size) ||
+    if (!load_chunks(e, &progress, problem, problem_size) ||
+        !load_journal(e, &progress, problem, problem_size) ||
         !give_definitions(e, recovery, problem, problem_size))
         return false;
     give_logs(e, recovery);

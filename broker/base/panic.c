@@ -23,11 +23,12 @@ panic(const char *file, int line, const char *format, ...)
 }
 
 #ifdef __SANITIZE_THREAD__
-/* RocksDB is not instrumented: the sanitizer sees what it calls, and not how it synchronises. */
+/* RocksDB is not instrumented: the sanitizer does not see how it synchronises. Races with one of
+ * its frames in a stack are not told. */
 const char *__tsan_default_suppressions(void);
 const char *
 __tsan_default_suppressions(void)
 {
-    return "called_from_lib:librocksdb.so\n";
+    return "race:librocksdb.so\n";
 }
 #endif
