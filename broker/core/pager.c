@@ -158,11 +158,16 @@ look_at_awaiting(struct pager *p)
 }
 
 static void
-let_go(struct list *asked)
+let_go(struct pager *p)
 {
-    while (!list_is_empty(asked)) {
-        struct queue *q = LIST_CONTAINER(asked->next, struct queue, in_asked);
+    while (!list_is_empty(&p->asked)) {
+        struct queue *q = LIST_CONTAINER(p->asked.next, struct queue, in_asked);
         list_unlink(&q->in_asked);
+        queue_unref(q);
+    }
+    while (!list_is_empty(&p->awaiting)) {
+        struct queue *q = LIST_CONTAINER(p->awaiting.next, struct queue, in_awaiting);
+        list_unlink(&q->in_awaiting);
         queue_unref(q);
     }
 }
@@ -180,12 +185,7 @@ pager_main(void *argument)
             look_at(p, q);
         }
     }
-    let_go(&asked);
-    while (!list_is_empty(&p->awaiting)) {
-        struct queue *q = LIST_CONTAINER(p->awaiting.next, struct queue, in_awaiting);
-        list_unlink(&q->in_awaiting);
-        queue_unref(q);
-    }
+    list_move_all(&p->asked, &asked); /* For pager_stop to let go of. */
     return NULL;
 }
 
@@ -216,7 +216,8 @@ pager_stop(struct pager *p)
     lock_release(&p->lock);
     pthread_cond_signal(&p->wake);
     pthread_join(p->thread, NULL);
-    swap_destroy(p->swap);
+    swap_destroy(p->swap); /* Before queues go: it links the pages of those that were deleted. */
+    let_go(p);
 }
 
 void

@@ -154,13 +154,11 @@ page_encode(const struct page *page, struct buf *out)
 
 /* The first page of any level that is still in memory. */
 static struct page *
-unwritten_page(struct queue *q, struct paged **paged)
+unwritten_page(struct queue *q, unsigned *level)
 {
-    for (unsigned level = 0; level <= q->effective.max_priority; level++) {
-        *paged = &q->levels[level].paged;
-        if ((*paged)->unwritten != NULL)
-            return (*paged)->unwritten;
-    }
+    for (*level = 0; *level <= q->effective.max_priority; ++*level)
+        if (q->levels[*level].paged.unwritten != NULL)
+            return q->levels[*level].paged.unwritten;
     return NULL;
 }
 
@@ -169,10 +167,10 @@ unwritten_page(struct queue *q, struct paged **paged)
 static bool
 write_page(struct queue *q)
 {
-    struct paged *p;
+    unsigned level;
     struct buf octets = { 0 };
     lock_acquire(&q->lock);
-    struct page *page = unwritten_page(q, &p);
+    struct page *page = unwritten_page(q, &level);
     lock_release(&q->lock);
     if (page == NULL)
         return false;
@@ -187,7 +185,8 @@ write_page(struct queue *q)
     page->entries = NULL;
     page->entry_count = 0;
     /* A purge may have taken it out meanwhile; what is unwritten then is another page, or none. */
-    if (unwritten_page(q, &p) == page)
+    struct paged *p = &q->levels[level].paged;
+    if (p->unwritten == page)
         p->unwritten = page->next;
     lock_release(&q->lock);
     for (size_t i = 0; i < count; i++)
@@ -422,8 +421,10 @@ fetch_once(struct queue *q)
         return false;
     if (f.expected > 0)
         read_records(&f);
-    const bool reaches_page = f.records.count == f.expected || f.page == NULL ||
-                              f.records.items[f.records.count - 1].sequence > f.page->first;
+    /* A purge meanwhile leaves nothing to be read. */
+    const bool reaches_page =
+        f.records.count == f.expected || f.page == NULL ||
+        (f.records.count > 0 && f.records.items[f.records.count - 1].sequence > f.page->first);
     if (f.page != NULL && !f.failed && reaches_page)
         read_page(&f);
     fetch_finish(&f);
