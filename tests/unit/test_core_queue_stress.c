@@ -1,5 +1,6 @@
 /* One queue and four threads: two publish, two are channels that consume, get, settle, requeue,
- * cancel and begin anew, and purge. In the end every message has ended exactly once. */
+ * cancel and begin anew, and purge. In the end every message has ended exactly once, also where
+ * there is so little memory that most of them leave it and come back. */
 
 #include "broker/core/queue.h"
 
@@ -11,19 +12,21 @@
 #include <cmocka.h>
 #include <sched.h>
 
-#include "tests/unit/test_core.h"
+#include "tests/unit/test_core_stage.h"
 
 enum { PUBLISHERS = 2, CHANNELS = 2, EACH = 20000, TOTAL = PUBLISHERS * EACH };
-enum { WAITING_MAX = 1000 };
+enum { WAITING_MAX = 1000, SIZE_SMALL = 8, SIZE_PAGED = 2000 };
 enum { CONSUMERS = 2, HELD_MAX = 40, SHARED_LIMIT = 30, WINDOW = 2000 };
 
 struct shop {
     struct queue *queue;
+    size_t body_size;
     _Atomic uint32_t published;
     _Atomic uint32_t over; /* Messages that have ended. */
     _Atomic uint32_t purged;
     _Atomic uint8_t ended[TOTAL];
     atomic_bool broken; /* A message ended twice. */
+    atomic_bool paged;  /* Some have left memory. */
 };
 
 static struct shop shop;
@@ -33,6 +36,15 @@ struct publisher {
     uint32_t first;
     struct random dice;
 };
+
+static void
+note_paged(void)
+{
+    lock_acquire(&shop.queue->lock);
+    if (paged_count(&shop.queue->levels[0].paged) > 0)
+        atomic_store(&shop.paged, true);
+    lock_release(&shop.queue->lock);
+}
 
 static void *
 publish_all(void *argument)
@@ -46,11 +58,12 @@ publish_all(void *argument)
         for (size_t i = 0; i < count; i++)
             items[i] = (struct append){
                 .queue = shop.queue,
-                .entry = { .message = message_sized(p->first + at + (uint32_t)i, 8,
+                .entry = { .message = message_sized(p->first + at + (uint32_t)i, shop.body_size,
                                                     random_below(&p->dice, 2) == 0),
                            .priority = (uint8_t)random_below(&p->dice, 5) },
             };
         queue_append(shop.queue, items, count);
+        note_paged();
         for (size_t i = 0; i < count; i++)
             if (items[i].outcome != APPEND_DONE)
                 atomic_store(&shop.broken, true);
@@ -265,29 +278,30 @@ check_end(struct channel *channels)
     }
 }
 
-/* With a durable queue the door is among what the threads meet in. */
-static void
-run_shop(const char *test, bool durable)
+static struct queue_spec
+shop_spec(bool durable)
 {
-    static struct channel channels[CHANNELS];
-    struct publisher publishers[PUBLISHERS];
-    struct random dice = random_start(test);
-    struct door *door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
-    struct vhost *vhost = vhost_create(BYTES_LITERAL("/"), door);
     struct queue_spec spec = spec_named("q");
     spec.durable = durable;
     spec.effective.max_priority = 2;
     spec.window = WINDOW;
-    memset(&shop, 0, sizeof(shop));
-    shop.queue = queue_create(vhost, door, &spec);
+    return spec;
+}
+
+/* All threads from their beginning to their end. */
+static void
+run_threads(struct random *dice)
+{
+    static struct channel channels[CHANNELS];
+    struct publisher publishers[PUBLISHERS];
     for (uint32_t i = 0; i < CHANNELS; i++) {
         channels[i] =
-            (struct channel){ .dice = { random_next(&dice) }, .shared.limit = SHARED_LIMIT };
+            (struct channel){ .dice = { random_next(dice) }, .shared.limit = SHARED_LIMIT };
         client_init(&channels[i].client);
         assert_int_equal(pthread_create(&channels[i].thread, NULL, run_channel, &channels[i]), 0);
     }
     for (uint32_t i = 0; i < PUBLISHERS; i++) {
-        publishers[i] = (struct publisher){ .first = i * EACH, .dice = { random_next(&dice) } };
+        publishers[i] = (struct publisher){ .first = i * EACH, .dice = { random_next(dice) } };
         assert_int_equal(pthread_create(&publishers[i].thread, NULL, publish_all, &publishers[i]),
                          0);
     }
@@ -296,9 +310,44 @@ run_shop(const char *test, bool durable)
     for (uint32_t i = 0; i < CHANNELS; i++)
         pthread_join(channels[i].thread, NULL);
     check_end(channels);
+}
+
+/* With a durable queue the door is among what the threads meet in. */
+static void
+run_shop(const char *test, bool durable)
+{
+    struct random dice = random_start(test);
+    struct door *door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    struct vhost *vhost = vhost_create(BYTES_LITERAL("/"), door);
+    const struct queue_spec spec = shop_spec(durable);
+    memset(&shop, 0, sizeof(shop));
+    shop.body_size = SIZE_SMALL;
+    shop.queue = queue_create(vhost, door, &spec);
+    run_threads(&dice);
     queue_unref(shop.queue);
     vhost_destroy(vhost);
     door_destroy(door);
+}
+
+/* The same with a pager and little memory. */
+static void
+run_paged_shop(const char *test, bool durable)
+{
+    static struct stage stage;
+    struct random dice = random_start(test);
+    const struct queue_spec spec = shop_spec(durable);
+    memset(&stage, 0, sizeof(stage));
+    shelf_init(&stage.shelf);
+    stage_open(&stage, &spec);
+    memset(&shop, 0, sizeof(shop));
+    shop.body_size = SIZE_PAGED;
+    shop.queue = stage.queue;
+    run_threads(&dice);
+    assert_true(atomic_load(&shop.paged));
+    stage_close(&stage);
+    for (size_t i = 0; i < stage.shelf.log_count; i++)
+        assert_int_equal(shelf_summary(&stage.shelf.logs[i]).count, 0);
+    shelf_fini(&stage.shelf);
 }
 
 static void
@@ -315,12 +364,28 @@ test_every_message_of_a_durable_queue_ends_once(void **state)
     run_shop("test_every_message_of_a_durable_queue_ends_once", true);
 }
 
+static void
+test_every_message_that_is_paged_ends_once(void **state)
+{
+    (void)state;
+    run_paged_shop("test_every_message_that_is_paged_ends_once", false);
+}
+
+static void
+test_every_message_of_a_durable_queue_that_is_paged_ends_once(void **state)
+{
+    (void)state;
+    run_paged_shop("test_every_message_of_a_durable_queue_that_is_paged_ends_once", true);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_message_ends_once),
         cmocka_unit_test(test_every_message_of_a_durable_queue_ends_once),
+        cmocka_unit_test(test_every_message_that_is_paged_ends_once),
+        cmocka_unit_test(test_every_message_of_a_durable_queue_that_is_paged_ends_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@
 /* The model: every record ever added, and nothing but. */
 
 enum { LOGS = 7, RECORDS_MAX = 400, STEPS = 30000, ROUNDS_MAX = 40 };
+/* What each record of every other log weighs, so that long runs are alike. */
+enum { ALIKE = 5 };
 
 struct model_record {
     uint64_t sequence;
@@ -38,7 +40,9 @@ struct world {
     struct log_index index;
     uint64_t next_round;
     uint64_t next_id;
-    size_t chunks_gone; /* Told by log_index_end. */
+    size_t chunks_gone;   /* Told by log_index_end. */
+    uint64_t purge_first; /* The range that is being purged. */
+    uint64_t purge_last;
     size_t round_count;
     struct model_round rounds[ROUNDS_MAX + 1];
     struct model_log logs[LOGS];
@@ -62,9 +66,20 @@ list_length(const struct list *head)
     return length;
 }
 
-/* What the segment says of itself adds up. Counts chunks into the numbers of lists. */
+/* What the index tells of all segments, by looking at each. */
+struct sums {
+    size_t dead;
+    size_t unfolded;
+    size_t sparse;
+    uint64_t journal_segments;
+    uint64_t chunk_count;
+    uint64_t chunk_bytes;
+    uint64_t chunk_bytes_alive;
+};
+
+/* What the segment says of itself adds up. */
 static void
-segment_check(const struct segment *s, size_t *dead, size_t *unfolded)
+segment_check(const struct segment *s, struct sums *sums)
 {
     uint32_t alive = 0;
     for (uint32_t i = 0; i < s->count; i++)
@@ -72,14 +87,19 @@ segment_check(const struct segment *s, size_t *dead, size_t *unfolded)
     assert_int_equal(alive, s->alive);
     assert_true(s->count > 0 && s->count <= s->span);
     assert_int_equal(s->offsets == NULL, s->count == s->span);
+    sums->journal_segments += s->row != NULL;
     if (s->row != NULL)
         return;
-    *dead += alive == 0;
-    *unfolded += alive > 0 && s->unfolded != 0;
+    sums->dead += alive == 0;
+    sums->unfolded += alive > 0 && s->unfolded != 0;
+    sums->sparse += alive > 0 && alive < s->count / 2;
+    sums->chunk_count++;
+    sums->chunk_bytes += s->bytes;
+    sums->chunk_bytes_alive += (uint64_t)s->bytes * alive / s->count;
 }
 
 static void
-log_check(const struct world *w, const struct model_log *m, size_t *dead, size_t *unfolded)
+log_check(const struct world *w, const struct model_log *m, struct sums *sums)
 {
     const struct log *log = log_find(&w->index, m->id);
     size_t at = 0;
@@ -87,7 +107,7 @@ log_check(const struct world *w, const struct model_log *m, size_t *dead, size_t
         const struct segment *s = log->segments[k];
         assert_ptr_equal(s->log, log);
         assert_true(k == log->first || log->segments[k - 1]->base < s->base);
-        segment_check(s, dead, unfolded);
+        segment_check(s, sums);
         for (uint32_t i = 0; i < s->count; i++) {
             if (segment_is_settled(s, i))
                 continue;
@@ -103,9 +123,11 @@ log_check(const struct world *w, const struct model_log *m, size_t *dead, size_t
         weight += m->alive[i].weight;
     assert_int_equal(log == NULL ? 0 : log->weight, weight);
     assert_int_equal(log == NULL ? 0 : log->alive, m->count);
-    uint64_t first;
-    uint64_t last;
-    if (log != NULL && log_bounds(log, &first, &last)) {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    if (log != NULL)
+        assert_int_equal(log_bounds(log, &first, &last), m->count > 0);
+    if (m->count > 0) {
         assert_int_equal(first, m->alive[0].sequence);
         assert_int_equal(last, m->alive[m->count - 1].sequence);
     }
@@ -160,12 +182,16 @@ rounds_check(const struct world *w)
 static void
 world_check(const struct world *w)
 {
-    size_t dead = 0;
-    size_t unfolded = 0;
+    struct sums sums = { 0 };
     for (size_t l = 0; l < LOGS; l++)
-        log_check(w, &w->logs[l], &dead, &unfolded);
-    assert_int_equal(list_length(&w->index.dead), dead);
-    unfolded_check(w, unfolded);
+        log_check(w, &w->logs[l], &sums);
+    assert_int_equal(list_length(&w->index.dead), sums.dead);
+    assert_int_equal(list_length(&w->index.sparse), sums.sparse);
+    assert_int_equal(w->index.journal_segments, sums.journal_segments);
+    assert_int_equal(w->index.chunk_count, sums.chunk_count);
+    assert_int_equal(w->index.chunk_bytes, sums.chunk_bytes);
+    assert_int_equal(w->index.chunk_bytes_alive, sums.chunk_bytes_alive);
+    unfolded_check(w, sums.unfolded);
     rounds_check(w);
 }
 
@@ -180,7 +206,7 @@ segment_add(struct world *w, struct model_log *m, struct journal_row *round, siz
     uint32_t count;
     for (size_t i = 0; i < most && m->count < RECORDS_MAX; i++, offset++) {
         offset += holes ? (uint32_t)random_below(&w->random, 4) : 0;
-        const uint32_t fill = (uint32_t)random_below(&w->random, 10);
+        const uint32_t fill = m->id % 2 != 0 ? ALIKE : (uint32_t)random_below(&w->random, 10);
         payload_add(&payload, offset, base + offset, fill);
         m->alive[m->count++] = (struct model_record){ base + offset, fill, round->number };
         w->rounds[w->round_count - 1].records++;
@@ -241,6 +267,72 @@ settle_some(struct world *w)
             assert_true(log_index_settle(&w->index, m->id, sequence, 1, weight, w->next_round));
     }
     assert_true(log_index_settle(&w->index, UINT64_MAX, 1, 1, 0, w->next_round));
+}
+
+/* A run of sequences over holes, segments and what is settled already. */
+static void
+settle_run(struct world *w)
+{
+    struct model_log *m = &w->logs[random_below(&w->random, LOGS)];
+    if (m->id % 2 == 0 || m->count == 0)
+        return;
+    const uint64_t first = m->alive[random_below(&w->random, m->count)].sequence;
+    const uint32_t count = 1 + (uint32_t)random_below(&w->random, 300);
+    for (size_t at = m->count; at > 0; at--)
+        if (m->alive[at - 1].sequence >= first && m->alive[at - 1].sequence - first < count)
+            model_remove(m, at - 1);
+    assert_true(log_index_settle(&w->index, m->id, first, count, ALIKE, w->next_round));
+}
+
+/* The payload of a segment of which only a part is purged; what its settled records weighed does
+ * not matter. Owned by the world's purge. */
+static struct buf purge_payload;
+
+static bool
+give_payload(void *context, const struct segment *s, struct bytes *out)
+{
+    const struct world *w = context;
+    const struct model_log *m = w->logs;
+    while (m->id != s->log->id)
+        m++;
+    assert_true(s->base < w->purge_first || s->base + s->span - 1 > w->purge_last);
+    assert_true(s->alive > 0);
+    purge_payload.size = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint64_t sequence = segment_sequence(s, i);
+        uint32_t weight = 1000;
+        for (size_t at = 0; at < m->count; at++)
+            weight = m->alive[at].sequence == sequence ? m->alive[at].weight : weight;
+        payload_add(&purge_payload, (uint32_t)(sequence - s->base), 0, weight);
+    }
+    *out = buf_bytes(&purge_payload);
+    return true;
+}
+
+/* A range of a log that begins and ends at a record, or anywhere. */
+static void
+purge_some(struct world *w)
+{
+    struct model_log *m = &w->logs[random_below(&w->random, LOGS)];
+    if (m->count == 0)
+        return;
+    const size_t from = random_below(&w->random, m->count);
+    const size_t to = from + random_below(&w->random, m->count - from);
+    const uint64_t least = from == 0 ? 0 : m->alive[from - 1].sequence + 1;
+    const uint64_t first = m->alive[from].sequence;
+    w->purge_first = random_below(&w->random, 2) == 0 || first - least > 10 ? first : least;
+    w->purge_last = m->alive[to].sequence;
+    if (random_below(&w->random, 8) == 0)
+        w->purge_last = UINT64_MAX;
+    /* The model goes second: give_payload looks at weights. */
+    assert_true(log_index_purge(&w->index, m->id, w->purge_first, w->purge_last, w->next_round,
+                                give_payload, w));
+    for (size_t at = m->count; at > 0; at--)
+        if (m->alive[at - 1].sequence >= w->purge_first &&
+            m->alive[at - 1].sequence <= w->purge_last)
+            model_remove(m, at - 1);
+    assert_true(
+        log_index_purge(&w->index, UINT64_MAX, 0, UINT64_MAX, w->next_round, give_payload, w));
 }
 
 static void
@@ -355,8 +447,12 @@ world_step(struct world *w)
     const size_t what = random_below(&w->random, 100);
     if (what < 35)
         round_add(w);
-    else if (what < 75)
+    else if (what < 65)
         settle_some(w);
+    else if (what < 70)
+        settle_run(w);
+    else if (what < 75)
+        purge_some(w);
     else if (what < 77)
         log_end(w);
     else if (what < 85)
@@ -387,6 +483,58 @@ test_random_operations(void **state)
             world_check(&world);
     }
     log_index_fini(&world.index);
+    buf_fini(&purge_payload);
+}
+
+static bool
+give_nothing(void *context, const struct segment *s, struct bytes *out)
+{
+    (void)s;
+    (void)out;
+    *(bool *)context = true;
+    return false;
+}
+
+/* Whole segments are purged unread; a part of one cannot be if it cannot be read. */
+static void
+test_purge_reads_only_parts(void **state)
+{
+    (void)state;
+    struct log_index x;
+    bool asked = false;
+    log_index_init(&x);
+    struct journal_row *row = log_index_add_row(&x, 1, 1);
+    for (uint64_t base = 10; base < 50; base += 10) {
+        const struct segment_shape shape = { .count = 10, .span = 10, .weight = 70 };
+        const struct segment_place place = { .row = row };
+        assert_non_null(log_index_add(&x, 1, base, &shape, &place));
+    }
+    assert_true(log_index_purge(&x, 1, 20, 39, 2, give_nothing, &asked));
+    assert_false(asked);
+    assert_int_equal(log_find(&x, 1)->alive, 20);
+    assert_int_equal(log_find(&x, 1)->weight, 140);
+    assert_false(log_index_purge(&x, 1, 15, 39, 2, give_nothing, &asked));
+    assert_true(asked);
+    log_index_fini(&x);
+}
+
+/* What would weigh more than is alive makes no sense, nor does a run without end. */
+static void
+test_settlements_that_make_no_sense(void **state)
+{
+    (void)state;
+    struct log_index x;
+    log_index_init(&x);
+    struct journal_row *row = log_index_add_row(&x, 1, 1);
+    const struct segment_shape shape = { .count = 10, .span = 10, .weight = 30 };
+    const struct segment_place place = { .row = row };
+    assert_non_null(log_index_add(&x, 1, 10, &shape, &place));
+    assert_false(log_index_settle(&x, 1, 10, 0, 3, 2));
+    assert_false(log_index_settle(&x, 1, UINT64_MAX, 2, 3, 2));
+    assert_false(log_index_settle(&x, 1, 10, 1, 31, 2));
+    assert_true(log_index_settle(&x, 1, 10, 10, 3, 2));
+    assert_int_equal(log_find(&x, 1)->weight, 0);
+    log_index_fini(&x);
 }
 
 static void
@@ -412,6 +560,7 @@ test_settling_all_leaves_nothing(void **state)
     assert_int_equal(world.index.journal_alive, 0);
     assert_true(list_is_empty(&world.index.unfolded));
     log_index_fini(&world.index);
+    buf_fini(&purge_payload);
 }
 
 static struct segment *
@@ -451,6 +600,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_purge_reads_only_parts),
+        cmocka_unit_test(test_settlements_that_make_no_sense),
         cmocka_unit_test(test_settling_all_leaves_nothing),
         cmocka_unit_test(test_a_segment_that_reaches_into_another_is_refused),
     };
