@@ -106,15 +106,23 @@ want_paged(struct queue *q, struct ready *r)
     queue_ask_pager(q);
 }
 
-bool
-queue_front_is_ready(struct queue *q)
+/* The message whose turn is next, or NULL if it has to be read back first. */
+static const struct entry *
+front_in_memory(struct queue *q)
 {
     struct ready *r = front_level(q);
     const struct entry *e = ready_front(r);
-    if (e == NULL) {
+    if (e == NULL)
         want_paged(q, r);
+    return e;
+}
+
+bool
+queue_front_is_ready(struct queue *q)
+{
+    const struct entry *e = front_in_memory(q);
+    if (e == NULL)
         return false;
-    }
     if (q->pager == NULL || watermark_covers(q, e))
         return true;
     if (e->sequence > q->watermark.reserved)
@@ -283,7 +291,8 @@ queue_drop_overflow(struct queue *q, struct message_list *dropped)
     if (rejects_when_full(q) || !is_over(q))
         return; /* What comes back over the limit of a rejecting queue stays. */
     effects_init(&settled, q, EFFECT_SETTLE);
-    while (q->ready_count > 0 && is_over(q) && queue_front_is_ready(q)) {
+    /* What is dropped is not sent: nothing need be reserved for it. */
+    while (q->ready_count > 0 && is_over(q) && front_in_memory(q) != NULL) {
         const struct entry e = queue_take(q);
         effects_add_settled(&settled, &e);
         message_list_add(dropped, e.message);
@@ -411,6 +420,7 @@ queue_purge(struct queue *q)
     lock_acquire(&q->lock);
     const size_t count = q->ready_count;
     struct ready *levels = take_levels(q);
+    wake_getters(q); /* If the front could not be read, nothing else tells them. */
     lock_release(&q->lock);
     effects_init(&settled, q, EFFECT_SETTLE);
     release_levels(q, levels, &settled);
