@@ -85,9 +85,9 @@ static bool
 apply_settle(struct engine_local *e, const struct stored_effect *effect, uint64_t row)
 {
     struct bytes payload = effect->payload;
-    struct settled_run run;
+    struct settled_run run = { .first = effect->sequence };
     uint32_t count = 0;
-    for (; settled_run_next(&payload, &run); count++)
+    for (; stored_run_next(&payload, &run); count++)
         if (!log_index_settle(&e->index, effect->log, run.first, run.count, run.weight, row))
             return false;
     return payload.size == 0 && count == effect->count;
@@ -184,7 +184,7 @@ apply_row(struct engine_local *e)
     const struct buf *built = &e->building.row;
     const struct bytes all = bytes_of(built->data + ROW_HEAD_SIZE, built->size - ROW_HEAD_SIZE);
     struct bytes content = all;
-    struct stored_effect effect;
+    struct stored_effect effect = { 0 };
     bool ok = true;
     lock_acquire(&e->lock);
     e->is_writing = true;
@@ -199,9 +199,8 @@ static bool
 close_row(struct engine_local *e, uint64_t round)
 {
     struct row_builder *b = &e->building;
+    row_builder_close(b); /* A round of definitions alone leaves its number, too. */
     const struct row_head head = { b->effects, e->newest_row, round };
-    if (b->row.size == 0)
-        row_start(&b->row); /* A round of definitions alone leaves its number, too. */
     row_finish(&b->row, &head);
     e->newest_row = e->next_row++;
     const struct key key = key_of_row(e->newest_row);
@@ -209,8 +208,7 @@ close_row(struct engine_local *e, uint64_t round)
     const bool ok = apply_row(e);
     if (b->row.capacity > 2 * ROW_BYTES)
         buf_fini(&b->row);
-    b->row.size = 0;
-    b->effects = 0;
+    row_builder_reset(b);
     return ok && (e->batch_bytes < BATCH_BYTES || engine_write_batch(e, false));
 }
 

@@ -94,7 +94,7 @@ load_row(struct engine_local *e, struct bytes key, struct bytes row)
         return false;
     struct journal_row *journal_row = log_index_add_row(&e->index, e->newest_row, row.size);
     struct bytes content = all;
-    struct stored_effect effect;
+    struct stored_effect effect = { 0 };
     for (; head.count > 0; head.count--)
         if (!row_next_effect(&content, &effect) ||
             !engine_apply(e, &effect, (uint32_t)(effect.payload.data - all.data), journal_row))

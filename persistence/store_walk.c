@@ -157,7 +157,7 @@ static const char *
 load_effects(struct walking *w, struct bytes all, uint32_t count, struct journal_row *row)
 {
     struct bytes content = all;
-    struct stored_effect effect;
+    struct stored_effect effect = { 0 };
     bool sound = true;
     for (; count > 0; count--) {
         if (!row_next_effect(&content, &effect) ||

@@ -363,7 +363,7 @@ test_stores_that_are_none(void **state)
     row_put(BYTES_LITERAL("F"), BYTES_LITERAL("\0\0\0\x07"));
     engine_stop(driver.engine);
     assert_null(store_open(directory, problem, sizeof(problem)));
-    assert_non_null(strstr(problem, "has format 7, this program reads 2"));
+    assert_non_null(strstr(problem, "has format 7, this program reads 3"));
     assert_null(store_open("/nowhere/at/all", problem, sizeof(problem)));
     assert_int_not_equal(access("/nowhere", F_OK), 0);
     driver_forget(&driver);
