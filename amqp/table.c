@@ -220,6 +220,46 @@ table_put_bool(struct buf *out, const char *name, bool value)
     put_value(out, 't', bytes_of(&octet, 1));
 }
 
+static void
+put_eight(struct buf *out, const char *name, char tag, uint64_t value)
+{
+    uint8_t octets[8];
+    store_be64(octets, value);
+    put_name(out, bytes_of_string(name));
+    put_value(out, tag, bytes_of(octets, sizeof(octets)));
+}
+
+void
+table_put_integer(struct buf *out, const char *name, int64_t value)
+{
+    put_eight(out, name, 'l', (uint64_t)value);
+}
+
+void
+table_put_timestamp(struct buf *out, const char *name, uint64_t seconds)
+{
+    put_eight(out, name, 'T', seconds);
+}
+
+void
+table_put_array(struct buf *out, const char *name, struct bytes elements)
+{
+    put_name(out, bytes_of_string(name));
+    put_value(out, 'A', elements);
+}
+
+void
+array_put_string(struct buf *out, struct bytes value)
+{
+    put_value(out, 'S', value);
+}
+
+void
+array_put_table(struct buf *out, struct bytes table)
+{
+    put_value(out, 'F', table);
+}
+
 void
 table_put_table(struct buf *out, const char *name, struct bytes table)
 {

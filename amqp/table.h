@@ -55,7 +55,14 @@ void table_append(struct buf *out, const struct table_field *f);
 /* Appends fields of the tags brokers send. Names are at most 255 octets. */
 void table_put_string(struct buf *out, const char *name, struct bytes value);
 void table_put_bool(struct buf *out, const char *name, bool value);
+void table_put_integer(struct buf *out, const char *name, int64_t value);      /* Tag l. */
+void table_put_timestamp(struct buf *out, const char *name, uint64_t seconds); /* Tag T. */
 void table_put_table(struct buf *out, const char *name, struct bytes table);
+void table_put_array(struct buf *out, const char *name, struct bytes elements);
+
+/* Elements of an array. */
+void array_put_string(struct buf *out, struct bytes value);
+void array_put_table(struct buf *out, struct bytes table);
 
 /* Appends the fields of a valid table sorted by name, nested tables too, so that equal sets of
  * fields become equal octets. */

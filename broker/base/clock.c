@@ -27,3 +27,22 @@ clock_wall_us(void)
 {
     return clock_read_ns(CLOCK_REALTIME) / 1000u;
 }
+
+static uint64_t wall_at_zero_ms; /* When the monotonic clock told 0. */
+
+static void __attribute__((constructor)) clock_compare(void)
+{
+    wall_at_zero_ms = clock_wall_us() / 1000u - clock_monotonic_ms();
+}
+
+uint64_t
+clock_wall_of_ms(uint64_t monotonic_ms)
+{
+    return wall_at_zero_ms + monotonic_ms;
+}
+
+uint64_t
+clock_monotonic_of_wall_ms(uint64_t wall_ms)
+{
+    return wall_ms > wall_at_zero_ms ? wall_ms - wall_at_zero_ms : 1;
+}

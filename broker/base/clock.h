@@ -12,4 +12,10 @@ uint64_t clock_monotonic_ms(void);
 /* Microseconds since the Unix epoch. */
 uint64_t clock_wall_us(void);
 
+/* Moments of one clock as the other would tell them, by the distance they had when the process
+ * began: a wall clock that is set while it runs moves nothing that is due. What lies before the
+ * beginning of the monotonic clock is its beginning, 1. */
+uint64_t clock_wall_of_ms(uint64_t monotonic_ms);
+uint64_t clock_monotonic_of_wall_ms(uint64_t wall_ms);
+
 #endif

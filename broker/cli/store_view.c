@@ -59,6 +59,7 @@ on_definition(void *context, struct bytes key, struct bytes row)
         v->bindings++;
         return true;
     case DEFINITION_WATERMARK:
+    case DEFINITION_DELIVERIES:
         return true;
     }
     return false;
@@ -67,12 +68,11 @@ on_definition(void *context, struct bytes key, struct bytes row)
 static bool
 on_record(void *context, struct bytes record)
 {
-    uint8_t priority;
-    struct message *m = record_decode(record, &priority);
+    struct entry e;
     (void)context;
-    if (m == NULL)
+    if (!record_decode(record, &e))
         return false;
-    message_unref(m);
+    message_unref(e.message);
     return true;
 }
 

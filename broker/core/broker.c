@@ -1,6 +1,7 @@
 #include "broker/core/broker.h"
 
 #include "broker/base/log.h"
+#include "broker/core/dead_letters.h"
 #include "broker/core/message.h"
 
 /* The alarm is lifted only when this share of the watermark is free again, so it does not flap. */
@@ -15,12 +16,21 @@ broker_init(struct broker *b, const struct config *config, struct door *door, st
     replies_init(&b->replies);
     b->vhost = vhost_create(BYTES_LITERAL("/"), door);
     b->vhost->pager = pager;
+    b->dead_letters = dead_letters_create(door);
+    b->vhost->dead_letters = b->dead_letters;
+}
+
+void
+broker_stop(struct broker *b)
+{
+    dead_letters_stop(b->dead_letters);
 }
 
 void
 broker_fini(struct broker *b)
 {
     vhost_destroy(b->vhost);
+    dead_letters_destroy(b->dead_letters);
     replies_fini(&b->replies);
 }
 

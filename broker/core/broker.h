@@ -28,6 +28,7 @@ struct broker {
     const struct config *config;
     struct door *door;
     struct pager *pager; /* May be NULL. */
+    struct dead_letters *dead_letters;
     struct vhost *vhost; /* "/" is the only one so far. */
     struct replies replies;
     struct broker_counters counters;
@@ -36,11 +37,15 @@ struct broker {
     struct alarms alarms;
 };
 
-/* Door and pager stay the caller's; without a pager messages stay in memory. */
+/* Door and pager stay the caller's; without a pager messages stay in memory. Starts the thread that
+ * moves dead letters. */
 void broker_init(struct broker *b, const struct config *config, struct door *door,
                  struct pager *pager);
 
-/* No connection is left. */
+/* The workers have ended: dead letters are moved, and no more are taken. */
+void broker_stop(struct broker *b);
+
+/* No connection is left, and it has been stopped. */
 void broker_fini(struct broker *b);
 
 /* NULL if there is none of that name. */

@@ -113,6 +113,33 @@ definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t sequence)
         &(struct effect){ .kind = EFFECT_PUT, .key = watermark_key(v, log), .payload = row });
 }
 
+static struct buf
+deliveries_key(const struct vhost *v, uint64_t log, uint64_t sequence)
+{
+    struct buf key = { 0 };
+    key_start(&key, 'r', v);
+    uint8_t *at = buf_reserve(&key, 16);
+    store_be64(at, log);
+    store_be64(at + 8, sequence);
+    key.size += 16;
+    return key;
+}
+
+uint64_t
+definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence, uint32_t count)
+{
+    struct buf row = { 0 };
+    store_be32(buf_reserve(&row, 4), count);
+    row.size += 4;
+    return push(v, EFFECT_PUT, deliveries_key(v, log, sequence), row);
+}
+
+uint64_t
+definition_forget_deliveries(struct vhost *v, uint64_t log, uint64_t sequence)
+{
+    return push(v, EFFECT_DELETE, deliveries_key(v, log, sequence), (struct buf){ 0 });
+}
+
 uint64_t
 definition_forget_queue(struct vhost *v, const struct queue *q)
 {
@@ -188,6 +215,18 @@ decode_watermark(struct bytes key, struct bytes row, struct definition *out)
 }
 
 static bool
+decode_deliveries(struct bytes key, struct bytes row, struct definition *out)
+{
+    if (key.size != 16 || row.size != 4)
+        return false;
+    out->kind = DEFINITION_DELIVERIES;
+    out->log = load_be64(key.data);
+    out->sequence = load_be64(key.data + 8);
+    out->count = load_be32(row.data);
+    return true;
+}
+
+static bool
 decode_binding(struct bytes key, enum destination_kind kind, struct definition *out)
 {
     struct bind_spec *b = &out->binding;
@@ -215,6 +254,8 @@ definition_decode(struct bytes key, struct bytes row, struct definition *out)
         return decode_queue(rest, row, out);
     case 'w':
         return decode_watermark(rest, row, out);
+    case 'r':
+        return decode_deliveries(rest, row, out);
     case 'b':
         return decode_binding(rest, DESTINATION_QUEUE, out);
     case 'e':

@@ -15,6 +15,7 @@ enum definition_kind {
     DEFINITION_QUEUE,
     DEFINITION_BINDING,
     DEFINITION_WATERMARK,
+    DEFINITION_DELIVERIES,
 };
 
 /* A row read back. Everything points into the key or the row. */
@@ -27,7 +28,8 @@ struct definition {
     bool auto_delete;
     bool internal;
     uint64_t log;
-    uint64_t sequence; /* Of a watermark. */
+    uint64_t sequence; /* Of a watermark, or a count of deliveries. */
+    uint32_t count;
     struct bind_spec binding;
 };
 
@@ -41,6 +43,11 @@ uint64_t definition_forget_queue(struct vhost *v, const struct queue *q);
 
 /* Up to which sequence the records of a queue may have been sent. Goes with the queue. */
 uint64_t definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t sequence);
+
+/* How often a message of a queue came back. */
+uint64_t definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence,
+                                    uint32_t count);
+uint64_t definition_forget_deliveries(struct vhost *v, uint64_t log, uint64_t sequence);
 
 /* `arguments` in canonical form. */
 uint64_t definition_keep_binding(struct vhost *v, const struct bind_spec *spec,

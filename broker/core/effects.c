@@ -52,7 +52,7 @@ add_large_record(struct effects *x, const struct entry *e, uint32_t offset, uint
     part->offset = offset;
     part->effect.log = e->priority;
     part->effect.count = 1;
-    record_append_head(&part->effect.payload, e->message, 0, e->priority, wall_us);
+    record_append_head(&part->effect.payload, e, 0, wall_us);
     message_ref(e->message);
     part->effect.tail =
         (struct effect_tail){ message_body_bytes(e->message), message_release, e->message };
@@ -70,7 +70,7 @@ effects_add_record(struct effects *x, const struct entry *e, uint32_t offset, ui
     if (part->effect.count++ == 0)
         part->offset = offset;
     part->effect.log = e->priority;
-    record_append(&part->effect.payload, e->message, offset - part->offset, e->priority, wall_us);
+    record_append(&part->effect.payload, e, offset - part->offset, wall_us);
 }
 
 void

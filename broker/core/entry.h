@@ -12,10 +12,11 @@
 struct entry {
     uint64_t sequence;
     struct message *message;
+    uint64_t due_ms;     /* By the monotonic clock: it expires then. 0: never. */
+    uint32_t deliveries; /* How often it came back. */
     uint8_t priority;    /* Already bounded by the queue's maximum. */
     bool is_durable;     /* It has a record behind the door, which must be settled. */
     bool redelivered;    /* It has been sent to somebody before. */
-    uint32_t deliveries; /* How often it came back. */
 };
 
 #endif

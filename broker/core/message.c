@@ -44,6 +44,8 @@ message_create(struct bytes exchange, struct bytes key, struct bytes properties,
     m->key_size = (uint8_t)key.size;
     m->priority = 0;
     m->is_persistent = false;
+    m->has_expiration = false;
+    m->has_bcc = false;
     uint8_t *at = m->data;
     if (exchange.size > 0)
         memcpy(at, exchange.data, exchange.size);

@@ -19,9 +19,11 @@ struct message {
     uint64_t body_size;
     uint8_t exchange_size;
     uint8_t key_size;
-    uint8_t priority;   /* 0 if the publisher gave none. */
-    bool is_persistent; /* delivery-mode 2 */
-    uint8_t data[];     /* exchange, routing key, properties, body */
+    uint8_t priority;    /* 0 if the publisher gave none. */
+    bool is_persistent;  /* delivery-mode 2 */
+    bool has_expiration; /* The property is there. */
+    bool has_bcc;        /* There is a header that nobody must see. */
+    uint8_t data[];      /* exchange, routing key, properties, body */
 };
 
 /* With one reference and the body yet to be filled in; NULL if there is no memory for it.

@@ -35,7 +35,7 @@ struct paged {
     size_t records;
     size_t others; /* In pages. */
     struct page_list pages;
-    struct page *unwritten; /* The first of them that is still in memory; those after it are. */
+    struct page *unwritten; /* None before it is still in memory. */
     uint64_t version;       /* Changes when what is paged goes otherwise than by being read back. */
     bool is_wanted;         /* Back in memory. */
     bool is_broken;         /* It cannot be read. */

@@ -1,14 +1,23 @@
 #include "broker/core/pager.h"
 
+#include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/queue.h"
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* What may wait to be written before publishers pause. */
 #define UNWRITTEN_MAX (32 * 1024 * 1024)
+
+/* A queue that wants to be looked at by itself. One whose time is not that of its queue any more
+ * has been replaced by an earlier one. */
+struct alarm_clock {
+    uint64_t when_ms;
+    struct queue *queue; /* A reference. */
+};
 
 struct pager {
     struct door *door;
@@ -19,7 +28,10 @@ struct pager {
     atomic_bool swap_fails;
     _Atomic int64_t unwritten;
 
-    struct lock lock; /* Guards what follows. A leaf, below queues. */
+    struct lock lock;           /* Guards what follows. A leaf, below queues. */
+    struct alarm_clock *alarms; /* The earliest first. */
+    size_t alarm_count;
+    size_t alarm_capacity;
     pthread_cond_t wake;
     struct list asked;
     bool committed; /* Since the last look. */
@@ -28,6 +40,40 @@ struct pager {
     struct list awaiting;    /* The thread's: queues that wait for a commit. */
     atomic_bool is_awaiting; /* There may be some: only then commits matter. */
 };
+
+static void
+alarms_push(struct pager *p, const struct alarm_clock *a)
+{
+    if (p->alarm_count == p->alarm_capacity) {
+        p->alarm_capacity = p->alarm_capacity == 0 ? 16 : p->alarm_capacity * 2;
+        p->alarms = mem_resize(p->alarms, p->alarm_capacity * sizeof(*p->alarms));
+    }
+    size_t at = p->alarm_count++;
+    for (; at > 0 && p->alarms[(at - 1) / 2].when_ms > a->when_ms; at = (at - 1) / 2)
+        p->alarms[at] = p->alarms[(at - 1) / 2];
+    p->alarms[at] = *a;
+}
+
+static struct alarm_clock
+alarms_pop(struct pager *p)
+{
+    const struct alarm_clock first = p->alarms[0];
+    const struct alarm_clock moved = p->alarms[--p->alarm_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = at * 2 + 1;
+        if (child >= p->alarm_count)
+            break;
+        if (child + 1 < p->alarm_count && p->alarms[child + 1].when_ms < p->alarms[child].when_ms)
+            child++;
+        if (p->alarms[child].when_ms >= moved.when_ms)
+            break;
+        p->alarms[at] = p->alarms[child];
+        at = child;
+    }
+    p->alarms[at] = moved;
+    return first;
+}
 
 bool
 pager_ask(struct pager *p, struct queue *q)
@@ -42,6 +88,22 @@ pager_ask(struct pager *p, struct queue *q)
     if (accepted)
         pthread_cond_signal(&p->wake);
     return accepted;
+}
+
+void
+pager_wake_at(struct pager *p, struct queue *q, uint64_t when_ms)
+{
+    lock_acquire(&p->lock);
+    const bool is_news = !p->stopping && (q->wake_ms == 0 || when_ms < q->wake_ms);
+    const bool is_first = is_news && (p->alarm_count == 0 || when_ms < p->alarms[0].when_ms);
+    if (is_news) {
+        q->wake_ms = when_ms;
+        queue_ref(q);
+        alarms_push(p, &(struct alarm_clock){ when_ms, q });
+    }
+    lock_release(&p->lock);
+    if (is_first)
+        pthread_cond_signal(&p->wake);
 }
 
 void
@@ -99,15 +161,50 @@ pager_free_page(struct pager *p, struct swap_page *page)
     swap_free(p->swap, page);
 }
 
+/* Those whose time has come are asked for. */
+static void
+ring(struct pager *p)
+{
+    const uint64_t now_ms = p->alarm_count == 0 ? 0 : clock_monotonic_ms();
+    while (p->alarm_count > 0 && p->alarms[0].when_ms <= now_ms) {
+        const struct alarm_clock a = alarms_pop(p);
+        const bool is_due = a.queue->wake_ms == a.when_ms;
+        if (is_due)
+            a.queue->wake_ms = 0;
+        if (!list_is_linked(&a.queue->in_asked))
+            list_push(&p->asked, &a.queue->in_asked); /* With the reference; a look too many does
+                                                         no harm. */
+        else
+            queue_unref(a.queue); /* Not the last: the list has one. */
+    }
+}
+
+static void
+sleep_until_alarm(struct pager *p) UNCHECKED_LOCKING
+{
+    if (p->alarm_count == 0) {
+        pthread_cond_wait(&p->wake, &p->lock.mutex);
+        return;
+    }
+    const uint64_t when_ms = p->alarms[0].when_ms;
+    const struct timespec until = { .tv_sec = (time_t)(when_ms / 1000),
+                                    .tv_nsec = (long)(when_ms % 1000) * 1000000 };
+    pthread_cond_timedwait(&p->wake, &p->lock.mutex, &until);
+}
+
 /* Takes what has been asked for. False when it is time to stop. */
 static bool
 wait_for_work(struct pager *p, struct list *asked) UNCHECKED_LOCKING
 {
     list_init(asked);
     lock_acquire(&p->lock);
-    while (list_is_empty(&p->asked) && !p->stopping &&
-           !(p->committed && !list_is_empty(&p->awaiting)))
-        pthread_cond_wait(&p->wake, &p->lock.mutex);
+    for (;;) {
+        ring(p);
+        if (!list_is_empty(&p->asked) || p->stopping ||
+            (p->committed && !list_is_empty(&p->awaiting)))
+            break;
+        sleep_until_alarm(p);
+    }
     list_move_all(asked, &p->asked);
     p->committed = false;
     const bool goes_on = !p->stopping;
@@ -170,6 +267,9 @@ let_go(struct pager *p)
         list_unlink(&q->in_awaiting);
         queue_unref(q);
     }
+    while (p->alarm_count > 0)
+        queue_unref(alarms_pop(p).queue);
+    mem_free(p->alarms);
 }
 
 static void *
@@ -198,7 +298,11 @@ pager_create(struct door *door, const char *directory, pager_notify *notify, voi
     p->context = context;
     p->swap = swap_create(directory);
     lock_init(&p->lock);
-    pthread_cond_init(&p->wake, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     list_init(&p->asked);
     list_init(&p->awaiting);
     const int error = pthread_create(&p->thread, NULL, pager_main, p);

@@ -30,6 +30,10 @@ void pager_destroy(struct pager *p);
 /* The queue's lock is held; the pager takes a reference. False if it has stopped. */
 bool pager_ask(struct pager *p, struct queue *q);
 
+/* Looks at the queue at that moment of the monotonic clock, if not asked to do so earlier. The
+ * queue's lock is held. */
+void pager_wake_at(struct pager *p, struct queue *q, uint64_t when_ms);
+
 /* Rounds have been committed. Any thread; does not block. */
 void pager_post_committed(struct pager *p);
 

@@ -3,9 +3,31 @@
 #include "broker/base/clock.h"
 #include "broker/base/mem.h"
 #include "broker/core/effects.h"
+#include "broker/core/message_properties.h"
 #include "broker/core/outbox.h"
 #include "broker/core/queue_internal.h"
 #include "broker/core/vhost.h"
+
+/* The lock is held, or nobody else knows of the queue. */
+static void
+limits_set(struct queue *q, const struct queue_arguments *a)
+{
+    struct queue_limits *l = &q->limits;
+    atomic_store(&l->max_length, a->max_length);
+    atomic_store(&l->max_length_bytes, a->max_length_bytes);
+    atomic_store(&l->message_ttl_ms, a->message_ttl_ms);
+    atomic_store(&l->expires_ms, a->expires_ms);
+    atomic_store(&l->delivery_limit, a->delivery_limit);
+    atomic_store(&l->consumer_timeout_ms, a->consumer_timeout_ms);
+    atomic_store(&l->overflow, (unsigned)a->overflow);
+    mem_free_const(l->dead_letter_exchange.data);
+    mem_free_const(l->dead_letter_key.data);
+    l->dead_letter_exchange = bytes_copy(a->dead_letter_exchange);
+    l->dead_letter_key = bytes_copy(a->dead_letter_key);
+    l->has_dead_letter_key = a->has_dead_letter_key;
+    l->at_least_once = a->dead_letters_at_least_once;
+    atomic_store(&l->dead_letters, a->has_dead_letter_exchange);
+}
 
 struct queue *
 queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *spec)
@@ -24,6 +46,10 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     if (q->log == 0 && q->durable)
         q->log = door_new_logs(door, q->effective.max_priority + 1u);
     q->window = spec->window;
+    q->counts_deliveries =
+        spec->effective.type == QUEUE_QUORUM || spec->effective.delivery_limit != UINT64_MAX;
+    limits_set(q, &spec->effective);
+    atomic_init(&q->used_ms, clock_monotonic_ms());
     list_init(&q->in_connection);
     destination_init(&q->destination, DESTINATION_QUEUE);
     atomic_init(&q->refs, 1);
@@ -35,6 +61,8 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     list_init(&q->in_asked);
     list_init(&q->in_awaiting);
     q->next_sequence = door_first_sequence(door);
+    q->fresh = UINT64_MAX;
+    queue_set_timer(q);
     return q;
 }
 
@@ -54,27 +82,13 @@ queue_unref(struct queue *q)
     mem_free(q->levels);
     mem_free_const(q->name.data);
     mem_free_const(q->arguments.data);
+    mem_free_const(q->limits.dead_letter_exchange.data);
+    mem_free_const(q->limits.dead_letter_key.data);
+    dues_fini(&q->dues);
+    deliveries_fini(q);
+    queue_fini_swept(q);
     lock_fini(&q->lock);
     mem_free(q);
-}
-
-void
-message_list_add(struct message_list *l, struct message *m)
-{
-    if (l->count == l->capacity) {
-        l->capacity = l->capacity == 0 ? 16 : l->capacity * 2;
-        l->items = mem_resize(l->items, l->capacity * sizeof(struct message *));
-    }
-    l->items[l->count++] = m;
-}
-
-void
-message_list_release(struct message_list *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        message_unref(l->items[i]);
-    mem_free(l->items);
-    *l = (struct message_list){ 0 };
 }
 
 static struct ready *
@@ -117,10 +131,50 @@ front_in_memory(struct queue *q)
     return e;
 }
 
+void
+queue_die(struct queue *q, const struct entry *e, enum death_reason reason, struct effects *settled,
+          struct leaving *leaving)
+{
+    if (atomic_load_explicit(&q->limits.dead_letters, memory_order_relaxed) &&
+        !atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
+        leaving_add_dead(leaving, e, reason);
+        return;
+    }
+    deliveries_forget(q, e->sequence);
+    effects_add_settled(settled, e);
+    leaving_add(leaving, e->message);
+}
+
+void
+queue_expire_front(struct queue *q, struct leaving *leaving)
+{
+    struct effects settled;
+    const struct entry *e;
+    const uint64_t now_ms = clock_monotonic_ms();
+    effects_init(&settled, q, EFFECT_SETTLE);
+    while (q->ready_count > 0 && (e = front_in_memory(q)) != NULL && e->due_ms != 0 &&
+           e->due_ms <= now_ms) {
+        const struct entry expired = queue_take(q);
+        queue_die(q, &expired, DEATH_EXPIRED, &settled, leaving);
+    }
+    effects_push(&settled, q, 0);
+    effects_fini(&settled);
+}
+
+static bool
+has_expired(const struct queue *q, const struct entry *e)
+{
+    return e->due_ms != 0 && e->sequence < q->fresh && e->due_ms < clock_monotonic_ms();
+}
+
 bool
-queue_front_is_ready(struct queue *q)
+queue_front_is_ready(struct queue *q, struct leaving *leaving)
 {
     const struct entry *e = front_in_memory(q);
+    if (e != NULL && has_expired(q, e)) {
+        queue_expire_front(q, leaving);
+        e = q->ready_count == 0 ? NULL : front_in_memory(q);
+    }
     if (e == NULL)
         return false;
     if (q->pager == NULL || watermark_covers(q, e))
@@ -162,27 +216,37 @@ queue_put(struct queue *q, const struct entry *e, uint64_t ticket)
 static bool
 is_full(const struct queue *q, const struct message *m)
 {
-    return q->ready_count >= q->effective.max_length ||
-           q->ready_octets + m->body_size > q->effective.max_length_bytes;
+    return q->ready_count >= atomic_load(&q->limits.max_length) ||
+           q->ready_octets + m->body_size > atomic_load(&q->limits.max_length_bytes);
 }
 
 static bool
 is_over(const struct queue *q)
 {
-    return q->ready_count > q->effective.max_length ||
-           q->ready_octets > q->effective.max_length_bytes;
+    return q->ready_count > atomic_load(&q->limits.max_length) ||
+           q->ready_octets > atomic_load(&q->limits.max_length_bytes);
 }
 
 static bool
 rejects_when_full(const struct queue *q)
 {
-    return q->effective.overflow == OVERFLOW_REJECT_PUBLISH;
+    return atomic_load(&q->limits.overflow) != OVERFLOW_DROP_HEAD;
 }
 
 static bool
 wants_record(const struct queue *q, const struct append *item)
 {
-    return q->log != 0 && item->entry.message->is_persistent;
+    return q->log != 0 && (item->entry.message->is_persistent || q->effective.type == QUEUE_QUORUM);
+}
+
+/* When a message that comes now expires; 0: never. */
+static uint64_t
+due_of(const struct queue *q, const struct message *m)
+{
+    const uint64_t own = message_expiration_ms(m);
+    const uint64_t all = atomic_load_explicit(&q->limits.message_ttl_ms, memory_order_relaxed);
+    const uint64_t ttl = own < all ? own : all;
+    return ttl == UINT64_MAX ? 0 : clock_monotonic_ms() + ttl;
 }
 
 static void
@@ -191,6 +255,7 @@ item_admit(const struct queue *q, struct append *item)
     struct entry *e = &item->entry;
     item->outcome = APPEND_DONE;
     e->is_durable = wants_record(q, item);
+    e->due_ms = due_of(q, e->message);
     if (e->priority > q->effective.max_priority)
         e->priority = q->effective.max_priority;
 }
@@ -209,13 +274,28 @@ records_serialise(const struct append *items, size_t count, struct effects *reco
     }
 }
 
+/* What was not taken at once: when does it expire? That may be now. */
+static void
+note_dues(struct queue *q, const struct append *items, size_t count, struct leaving *leaving)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i].entry.due_ms != 0)
+            dues_add(&q->dues, items[i].entry.sequence, items[i].entry.due_ms);
+    queue_expire_front(q, leaving);
+    if (q->ready_count == 0)
+        dues_trim(&q->dues, UINT64_MAX);
+    queue_set_timer(q);
+}
+
 /* Under the lock: the messages get their places and their ticket, and go out as far as consumers
  * can take them. The ticket comes before anybody can see them: a settle is never in an earlier
  * round than its record. */
 static uint64_t
-append_locked(struct queue *q, struct append *items, size_t count, struct effects *records)
+append_locked(struct queue *q, struct append *items, size_t count, struct effects *records,
+              struct leaving *leaving)
 {
     const uint64_t base = q->next_sequence;
+    bool has_dues = false;
     if (q->log != 0 && q->pager != NULL && !list_is_empty(&q->waiting) &&
         base + count > q->watermark.reserved)
         watermark_reserve(q, base + count); /* They will be sent at once. */
@@ -224,25 +304,45 @@ append_locked(struct queue *q, struct append *items, size_t count, struct effect
     for (size_t i = 0; i < count; i++) {
         items[i].entry.sequence = base + i;
         queue_put(q, &items[i].entry, ticket);
+        has_dues = has_dues || items[i].entry.due_ms != 0;
     }
-    queue_pump(q);
+    q->fresh = base;
+    queue_pump(q, leaving);
+    q->fresh = UINT64_MAX;
+    if (has_dues && q->ready_count > 0)
+        note_dues(q, items, count, leaving);
     return ticket;
+}
+
+/* What the queue does not take may be wanted elsewhere. It never had a record here. */
+static void
+reject(struct queue *q, const struct entry *e, struct leaving *leaving)
+{
+    struct entry rejected = *e;
+    if (atomic_load(&q->limits.overflow) != OVERFLOW_REJECT_PUBLISH_DLX ||
+        !atomic_load(&q->limits.dead_letters))
+        return;
+    rejected.is_durable = false;
+    rejected.due_ms = 0;
+    message_ref(rejected.message);
+    leaving_add_dead(leaving, &rejected, DEATH_MAXLEN);
 }
 
 /* Where being full means rejection, each is judged by itself: what consumers take makes room. */
 static uint64_t
-append_one_by_one(struct queue *q, struct append *items, size_t count)
+append_one_by_one(struct queue *q, struct append *items, size_t count, struct leaving *leaving)
 {
     uint64_t ticket = 0;
     for (size_t i = 0; i < count; i++) {
         struct effects records;
         if (is_full(q, items[i].entry.message)) {
             items[i].outcome = APPEND_REJECTED;
+            reject(q, &items[i].entry, leaving);
             continue;
         }
         effects_init(&records, q, EFFECT_RECORDS);
         records_serialise(&items[i], 1, &records);
-        const uint64_t later = append_locked(q, &items[i], 1, &records);
+        const uint64_t later = append_locked(q, &items[i], 1, &records, leaving);
         ticket = later > ticket ? later : ticket;
         effects_fini(&records);
     }
@@ -260,32 +360,33 @@ uint64_t
 queue_append(struct queue *q, struct append *items, size_t count)
 {
     struct effects records;
-    struct message_list dropped = { 0 };
+    struct leaving leaving = { 0 };
     uint64_t ticket = 0;
     for (size_t i = 0; i < count; i++)
         item_admit(q, &items[i]);
     effects_init(&records, q, EFFECT_RECORDS);
-    if (!rejects_when_full(q))
+    const bool one_by_one = rejects_when_full(q);
+    if (!one_by_one)
         records_serialise(items, count, &records);
 
     lock_acquire(&q->lock);
     if (atomic_load_explicit(&q->deleted, memory_order_relaxed))
         refuse_all(items, count);
-    else if (rejects_when_full(q))
-        ticket = append_one_by_one(q, items, count);
+    else if (one_by_one)
+        ticket = append_one_by_one(q, items, count, &leaving);
     else
-        ticket = append_locked(q, items, count, &records);
-    queue_drop_overflow(q, &dropped);
+        ticket = append_locked(q, items, count, &records, &leaving);
+    queue_drop_overflow(q, &leaving);
     if (message_is_over_budget())
-        queue_shed(q, &dropped);
+        queue_shed(q, &leaving);
     lock_release(&q->lock);
     effects_fini(&records);
-    message_list_release(&dropped);
+    leaving_release(&leaving, q);
     return ticket;
 }
 
 void
-queue_drop_overflow(struct queue *q, struct message_list *dropped)
+queue_drop_overflow(struct queue *q, struct leaving *leaving)
 {
     struct effects settled;
     if (rejects_when_full(q) || !is_over(q))
@@ -294,11 +395,28 @@ queue_drop_overflow(struct queue *q, struct message_list *dropped)
     /* What is dropped is not sent: nothing need be reserved for it. */
     while (q->ready_count > 0 && is_over(q) && front_in_memory(q) != NULL) {
         const struct entry e = queue_take(q);
-        effects_add_settled(&settled, &e);
-        message_list_add(dropped, e.message);
+        queue_die(q, &e, DEATH_MAXLEN, &settled, leaving);
     }
     effects_push(&settled, q, 0);
     effects_fini(&settled);
+}
+
+void
+queue_set_limits(struct queue *q, const struct queue_arguments *a)
+{
+    struct leaving leaving = { 0 };
+    lock_acquire(&q->lock);
+    limits_set(q, a);
+    queue_drop_overflow(q, &leaving);
+    queue_set_timer(q);
+    lock_release(&q->lock);
+    leaving_release(&leaving, q);
+}
+
+void
+queue_touch(struct queue *q)
+{
+    atomic_store_explicit(&q->used_ms, clock_monotonic_ms(), memory_order_relaxed);
 }
 
 bool
@@ -330,9 +448,13 @@ enum get_outcome
 queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *left)
 {
     enum get_outcome outcome = GET_EMPTY;
+    struct leaving leaving = { 0 };
+    queue_touch(q);
     lock_acquire(&q->lock);
-    if (q->ready_count > 0)
-        outcome = queue_front_is_ready(q) ? GET_DONE : GET_LATER;
+    if (q->ready_count > 0 && queue_front_is_ready(q, &leaving))
+        outcome = GET_DONE;
+    else if (q->ready_count > 0)
+        outcome = GET_LATER;
     if (outcome == GET_DONE) {
         *out = queue_take(q);
         q->unacked_count++;
@@ -343,6 +465,7 @@ queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *lef
     }
     *left = q->ready_count;
     lock_release(&q->lock);
+    leaving_release(&leaving, q);
     return outcome;
 }
 
@@ -365,10 +488,10 @@ wake_getters(struct queue *q)
 }
 
 void
-queue_resume(struct queue *q, struct message_list *dropped)
+queue_resume(struct queue *q, struct leaving *leaving)
 {
-    queue_drop_overflow(q, dropped);
-    queue_pump(q);
+    queue_drop_overflow(q, leaving);
+    queue_pump(q, leaving);
     wake_getters(q);
 }
 
@@ -393,12 +516,13 @@ take_levels(struct queue *q)
         q->levels[level].paged.version = levels[level].paged.version;
     q->ready_count = 0;
     q->ready_octets = 0;
+    dues_trim(&q->dues, UINT64_MAX);
     return levels;
 }
 
 /* Lets go of messages that were moved out, without the lock: there may be millions. */
 static void
-release_levels(const struct queue *q, struct ready *levels, struct effects *settled)
+release_levels(struct queue *q, struct ready *levels, struct effects *settled)
 {
     for (unsigned level = 0; level <= q->effective.max_priority; level++) {
         ready_join(&levels[level]);
@@ -406,6 +530,11 @@ release_levels(const struct queue *q, struct ready *levels, struct effects *sett
             const struct entry e = ready_take(&levels[level]);
             if (settled != NULL)
                 effects_add_settled(settled, &e);
+            if (e.deliveries > 0 && q->counts_deliveries) {
+                lock_acquire(&q->lock);
+                deliveries_forget(q, e.sequence);
+                lock_release(&q->lock);
+            }
             message_unref(e.message);
         }
         ready_fini(&levels[level]);
@@ -457,6 +586,7 @@ end_logs(struct queue *q)
         watermark_settle(q); /* The store keeps the rest as it is. */
         return;
     }
+    deliveries_forget_range(q, 0, UINT64_MAX);
     for (unsigned level = 0; level <= q->effective.max_priority; level++)
         door_push(q->door, &(struct effect){ .kind = EFFECT_LOG_END, .log = q->log + level });
 }
@@ -485,7 +615,7 @@ queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *
 }
 
 void
-queue_release_remains(const struct queue *q, struct queue_remains *remains)
+queue_release_remains(struct queue *q, struct queue_remains *remains)
 {
     release_levels(q, remains->levels, NULL); /* The logs have ended as a whole. */
 }

@@ -16,7 +16,9 @@
 #include "amqp/exception.h"
 #include "broker/base/lock.h"
 #include "broker/core/consumer.h"
+#include "broker/core/dues.h"
 #include "broker/core/entry.h"
+#include "broker/core/leaving.h"
 #include "broker/core/queue_arguments.h"
 #include "broker/core/ready.h"
 #include "broker/core/watermark.h"
@@ -27,15 +29,35 @@
 struct pager;
 struct vhost;
 
+/* What arguments and policies allow the queue. The numbers may be read without the lock, by those
+ * who can bear with what stood there a moment ago. */
+struct queue_limits {
+    _Atomic uint64_t max_length;
+    _Atomic uint64_t max_length_bytes;
+    _Atomic uint64_t message_ttl_ms;
+    _Atomic uint64_t expires_ms;
+    _Atomic uint64_t delivery_limit;
+    _Atomic uint64_t consumer_timeout_ms;
+    _Atomic unsigned overflow; /* Of enum queue_overflow. */
+    atomic_bool dead_letters;  /* It has a dead-letter exchange. */
+
+    /* Guarded by the queue's lock. */
+    bool has_dead_letter_key;
+    bool at_least_once;
+    struct bytes dead_letter_exchange; /* Owned. */
+    struct bytes dead_letter_key;
+};
+
 struct queue {
     /* Fixed at creation. */
     struct vhost *vhost;
     struct bytes name;
-    struct bytes arguments; /* Canonical table. */
-    struct queue_arguments effective;
+    struct bytes arguments;           /* Canonical table. */
+    struct queue_arguments effective; /* Of it, only what policies do not change. */
     bool durable;
     bool auto_delete;
-    uint64_t owner; /* Id of the connection it is exclusive to; 0: not exclusive. */
+    bool counts_deliveries; /* It keeps how often each came back, and tells consumers. */
+    uint64_t owner;         /* Id of the connection it is exclusive to; 0: not exclusive. */
     struct door *door;
     struct pager *pager; /* NULL: messages never leave memory, and it has no watermark. */
     uint64_t log;        /* The log of priority 0; the others follow. 0 if not durable. */
@@ -49,6 +71,8 @@ struct queue {
 
     _Atomic uint32_t refs;
     atomic_bool deleted; /* Set under the lock; read by route caches without. */
+    struct queue_limits limits;
+    _Atomic uint64_t used_ms; /* When somebody last declared it, or read from it. */
 
     struct lock lock;
     /* Guarded by lock. */
@@ -64,12 +88,17 @@ struct queue {
     bool has_exclusive_consumer;
     bool had_consumer;
     struct watermark watermark;
+    struct dues dues;
+    uint64_t fresh; /* The first that is just being appended; it has had no time to expire. */
+    struct map deliveries;       /* Of struct kept_count: rows behind the door. */
     struct list getters;         /* Of struct getter: they wait for the front. */
     struct page_list dead_pages; /* For the pager to free. */
     bool is_asked;               /* The pager has been asked to look at it. */
 
-    struct list in_asked;    /* Guarded by the pager's lock. */
-    struct list in_awaiting; /* The pager's. */
+    struct list in_asked;      /* Guarded by the pager's lock. */
+    uint64_t wake_ms;          /* Likewise: the pager looks at it then; 0: not by itself. */
+    struct list in_awaiting;   /* The pager's. */
+    struct swept_batch *swept; /* Likewise: expired records whose settlement may be under way. */
 };
 
 struct queue_spec {
@@ -117,10 +146,32 @@ uint64_t queue_append(struct queue *q, struct append *items, size_t count);
 bool queue_restore(struct queue *q, const struct log_summary *summary);
 void queue_restore_watermark(struct queue *q, uint64_t sequence);
 
+/* Arguments, or policies, have new limits for it; what goes beyond them goes at once. Copies
+ * texts. */
+void queue_set_limits(struct queue *q, const struct queue_arguments *a);
+
+/* Somebody has declared it or asked for a message: the time to x-expires begins again. */
+void queue_touch(struct queue *q);
+
+/* Start-up: how often a message of it had come back. */
+void queue_restore_deliveries(struct queue *q, uint64_t sequence, uint32_t count);
+
+/* How often it came back, as consumers are told; negative if they are not. */
+static inline int64_t
+queue_delivery_count(const struct queue *q, const struct entry *e)
+{
+    return q->counts_deliveries ? (int64_t)e->deliveries : -1;
+}
+
+/* Dead messages have been moved, and are settled with that ticket. The queue's lock is held. */
+void queue_forget_deliveries(struct queue *q, const struct dead *items, size_t count);
+void queue_note_moved(struct queue *q, const struct dead *items, size_t count, uint64_t ticket);
+
 /* One delivery that is over. */
 struct settle {
     struct queue *queue;
     struct consumer *consumer; /* NULL if cancelled meanwhile, or for basic.get. */
+    bool is_rejected;          /* Not wanted, rather than done with. */
     struct entry entry;
 };
 
@@ -206,7 +257,7 @@ struct queue_remains {
  * and calls queue_release_remains once it holds no lock. */
 bool queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *remains,
                struct amqp_exception *ex);
-void queue_release_remains(const struct queue *q, struct queue_remains *remains);
+void queue_release_remains(struct queue *q, struct queue_remains *remains);
 
 /* The pager's part, on its thread: writes what is to leave memory, reads back what is wanted, frees
  * what is dead, and goes on with what waited for a commit. Returns a ticket that it waits for now,

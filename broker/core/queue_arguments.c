@@ -21,8 +21,15 @@ struct argument {
     int64_t most;
     const char *const *words; /* For strings: the values allowed, NULL-terminated. */
     const char *wrong_word;   /* Format of the reason for any other; may use one %.*s. */
+    unsigned types;           /* Set of TYPE_* that know the argument. */
     bool is_compared;
 };
+
+#define TYPE_CLASSIC (1u << QUEUE_CLASSIC)
+#define TYPE_QUORUM (1u << QUEUE_QUORUM)
+#define TYPE_ANY (TYPE_CLASSIC | TYPE_QUORUM)
+
+static const char *const type_names[] = { "rabbit_classic_queue", "rabbit_quorum_queue" };
 
 static bool
 check_integer(const struct argument *a, const struct table_field *f, char *reason, size_t size)
@@ -91,23 +98,42 @@ check_version(const struct argument *a, const struct table_field *f, char *reaso
 static const char *const overflow_words[] = { "drop-head", "reject-publish", "reject-publish-dlx",
                                               NULL };
 static const char *const mode_words[] = { "default", "lazy", NULL };
-static const char *const type_words[] = { "classic", NULL };
+static const char *const type_words[] = { "classic", "quorum", NULL };
+static const char *const strategy_words[] = { "at-most-once", "at-least-once", NULL };
+static const char *const locator_words[] = { "client-local", "balanced", "random", "least-leaders",
+                                             NULL };
 
 /* In RabbitMQ's order of comparison. The dead-letter exchange has its own form of error. */
 static const struct argument arguments[] = {
-    { "x-expires", check_integer, 1, DURATION_MAX_MS, NULL, NULL, true },
-    { "x-message-ttl", check_integer, 0, DURATION_MAX_MS, NULL, NULL, true },
-    { "x-dead-letter-exchange", NULL, 0, 0, NULL, NULL, true },
-    { "x-dead-letter-routing-key", check_string, 0, 0, NULL, NULL, true },
-    { "x-max-length", check_integer, 0, INT64_MAX, NULL, NULL, true },
-    { "x-max-length-bytes", check_integer, 0, INT64_MAX, NULL, NULL, true },
-    { "x-max-priority", check_integer, 0, 255, NULL, NULL, true },
-    { "x-overflow", check_string, 0, 0, overflow_words, "invalid_overflow", true },
-    { "x-queue-mode", check_string, 0, 0, mode_words, "unsupported", true },
-    { "x-queue-version", check_version, 1, 2, NULL, NULL, true },
-    { "x-single-active-consumer", check_bool, 0, 0, NULL, NULL, true },
-    { "x-queue-type", check_string, 0, 0, type_words, "unsupported", false },
-    { "x-queue-master-locator", check_string, 0, 0, NULL, NULL, true },
+    { "x-expires", check_integer, 1, DURATION_MAX_MS, NULL, NULL, TYPE_ANY, true },
+    { "x-message-ttl", check_integer, 0, DURATION_MAX_MS, NULL, NULL, TYPE_ANY, true },
+    { "x-dead-letter-exchange", NULL, 0, 0, NULL, NULL, TYPE_ANY, true },
+    { "x-dead-letter-routing-key", check_string, 0, 0, NULL, NULL, TYPE_ANY, true },
+    { "x-dead-letter-strategy", check_string, 0, 0, strategy_words, "invalid_dlx_strategy",
+      TYPE_QUORUM, true },
+    { "x-max-length", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_ANY, true },
+    { "x-max-length-bytes", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_ANY, true },
+    { "x-max-in-memory-length", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_QUORUM, true },
+    { "x-max-in-memory-bytes", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_QUORUM, true },
+    { "x-max-priority", check_integer, 0, 255, NULL, NULL, TYPE_CLASSIC, true },
+    { "x-overflow", check_string, 0, 0, overflow_words, "invalid_overflow", TYPE_ANY, true },
+    { "x-queue-mode", check_string, 0, 0, mode_words, "unsupported", TYPE_CLASSIC, true },
+    { "x-queue-version", check_version, 1, 2, NULL, NULL, TYPE_CLASSIC, true },
+    { "x-single-active-consumer", check_bool, 0, 0, NULL, NULL, TYPE_ANY, true },
+    { "x-delivery-limit", check_integer, -1, INT64_MAX, NULL, NULL, TYPE_ANY, true },
+    { "x-consumer-timeout", NULL, 0, 0, NULL, NULL, TYPE_ANY, false },
+    { "x-quorum-initial-group-size", check_integer, 1, INT64_MAX, NULL, NULL, TYPE_QUORUM, true },
+    { "x-queue-leader-locator", check_string, 0, 0, locator_words, "invalid_queue_locator_arg",
+      TYPE_QUORUM, true },
+    { "x-max-age", NULL, 0, 0, NULL, NULL, 0, false },
+    { "x-stream-max-segment-size-bytes", NULL, 0, 0, NULL, NULL, 0, false },
+    { "x-initial-cluster-size", NULL, 0, 0, NULL, NULL, 0, false },
+    { "x-queue-master-locator", check_string, 0, 0, NULL, NULL, TYPE_CLASSIC, true },
+};
+
+/* Judged before all others: it decides which of them there are. */
+static const struct argument type_argument = {
+    "x-queue-type", check_string, 0, 0, type_words, "unsupported", TYPE_ANY, true,
 };
 
 #define ARGUMENT_COUNT (sizeof(arguments) / sizeof(arguments[0]))
@@ -143,20 +169,42 @@ dead_letter_check(struct bytes table, const char *subject, struct amqp_exception
 }
 
 static bool
+argument_is_sound(const struct argument *a, struct bytes table, const char *subject,
+                  struct amqp_exception *ex)
+{
+    struct table_field f;
+    char reason[320];
+    if (a->check == NULL || !find(table, a->name, &f) || a->check(a, &f, reason, sizeof(reason)))
+        return true;
+    return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "invalid arg '%s' for %s: %s", a->name, subject,
+                      reason);
+}
+
+static enum queue_type
+type_of(struct bytes table)
+{
+    struct table_field f;
+    return find(table, "x-queue-type", &f) && bytes_equal(f.value, BYTES_LITERAL("quorum"))
+               ? QUEUE_QUORUM
+               : QUEUE_CLASSIC;
+}
+
+static bool
 arguments_check(struct bytes table, const char *subject, struct amqp_exception *ex)
 {
-    if (!dead_letter_check(table, subject, ex))
+    struct table_field f;
+    if (!dead_letter_check(table, subject, ex) ||
+        !argument_is_sound(&type_argument, table, subject, ex))
         return false;
-    for (size_t i = 0; i < ARGUMENT_COUNT; i++) {
-        const struct argument *a = &arguments[i];
-        struct table_field f;
-        char reason[320];
-        if (a->check == NULL || !find(table, a->name, &f))
-            continue;
-        if (!a->check(a, &f, reason, sizeof(reason)))
-            return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "invalid arg '%s' for %s: %s", a->name,
-                              subject, reason);
-    }
+    for (size_t i = 0; i < ARGUMENT_COUNT; i++)
+        if (!argument_is_sound(&arguments[i], table, subject, ex))
+            return false;
+    const enum queue_type type = type_of(table);
+    for (size_t i = 0; i < ARGUMENT_COUNT; i++)
+        if ((arguments[i].types & 1u << type) == 0 && find(table, arguments[i].name, &f))
+            return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                              "invalid arg '%s' for %s of queue type %s", arguments[i].name,
+                              subject, type_names[type]);
     return true;
 }
 
@@ -165,9 +213,31 @@ integer_or(struct bytes table, const char *name, uint64_t fallback)
 {
     struct table_field f;
     int64_t value;
-    if (!find(table, name, &f) || !table_field_integer(&f, &value))
+    if (!find(table, name, &f) || !table_field_integer(&f, &value) || value < 0)
         return fallback;
     return (uint64_t)value;
+}
+
+static bool
+text_of(struct bytes table, const char *name, struct bytes *out)
+{
+    struct table_field f;
+    if (!find(table, name, &f) || f.tag != 'S')
+        return false;
+    *out = f.value;
+    return true;
+}
+
+static enum queue_overflow
+overflow_of(struct bytes table, enum queue_type type)
+{
+    struct bytes word;
+    if (!text_of(table, "x-overflow", &word) || bytes_equal(word, BYTES_LITERAL("drop-head")))
+        return OVERFLOW_DROP_HEAD;
+    if (bytes_equal(word, BYTES_LITERAL("reject-publish")))
+        return OVERFLOW_REJECT_PUBLISH;
+    /* Quorum queues take the word and do not know it. */
+    return type == QUEUE_QUORUM ? OVERFLOW_DROP_HEAD : OVERFLOW_REJECT_PUBLISH_DLX;
 }
 
 bool
@@ -180,16 +250,43 @@ queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost
         return false;
 
     struct table_field f;
+    struct bytes strategy;
     *out = (struct queue_arguments){
+        .type = type_of(table),
+        .max_priority = (uint8_t)integer_or(table, "x-max-priority", 0),
         .max_length = integer_or(table, "x-max-length", UINT64_MAX),
         .max_length_bytes = integer_or(table, "x-max-length-bytes", UINT64_MAX),
-        .max_priority = (uint8_t)integer_or(table, "x-max-priority", 0),
+        .message_ttl_ms = integer_or(table, "x-message-ttl", UINT64_MAX),
+        .expires_ms = integer_or(table, "x-expires", UINT64_MAX),
+        .delivery_limit = integer_or(table, "x-delivery-limit", UINT64_MAX),
+        .consumer_timeout_ms = integer_or(table, "x-consumer-timeout", UINT64_MAX),
     };
-    if (find(table, "x-overflow", &f) && !bytes_equal(f.value, BYTES_LITERAL("drop-head")))
-        out->overflow = OVERFLOW_REJECT_PUBLISH;
+    out->overflow = overflow_of(table, out->type);
+    out->has_dead_letter_exchange =
+        text_of(table, "x-dead-letter-exchange", &out->dead_letter_exchange);
+    out->has_dead_letter_key = text_of(table, "x-dead-letter-routing-key", &out->dead_letter_key);
+    out->dead_letters_at_least_once = text_of(table, "x-dead-letter-strategy", &strategy) &&
+                                      bytes_equal(strategy, BYTES_LITERAL("at-least-once")) &&
+                                      out->overflow == OVERFLOW_REJECT_PUBLISH;
     if (find(table, "x-single-active-consumer", &f))
         table_field_bool(&f, &out->single_active_consumer);
     return true;
+}
+
+bool
+queue_type_allows(const struct queue_arguments *a, bool durable, bool exclusive, bool auto_delete,
+                  struct bytes queue, struct bytes vhost, struct amqp_exception *ex)
+{
+    const char *wrong = a->type == QUEUE_CLASSIC ? NULL
+                        : !durable               ? "non-durable"
+                        : exclusive              ? "exclusive-owner"
+                        : auto_delete            ? "auto-delete"
+                                                 : NULL;
+    char subject[SUBJECT_SIZE];
+    if (wrong == NULL)
+        return true;
+    subject_of(subject, queue, vhost);
+    return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "invalid property '%s' for %s", wrong, subject);
 }
 
 /* Renders a value as it stands in RabbitMQ's texts. */
@@ -250,15 +347,28 @@ argument_equivalent(struct bytes received, struct bytes current, const char *nam
                       name, subject, has_text, table_tag_name(has.tag));
 }
 
+/* Without the argument a queue is of the classic type. */
+static bool
+type_equivalent(struct bytes received, struct bytes current, const char *subject,
+                struct amqp_exception *ex)
+{
+    struct table_field f;
+    if (type_of(received) == QUEUE_CLASSIC && type_of(current) == QUEUE_CLASSIC &&
+        (!find(received, "x-queue-type", &f) || f.tag == 'S'))
+        return true;
+    return argument_equivalent(received, current, "x-queue-type", subject, ex);
+}
+
 bool
 queue_arguments_equivalent(struct bytes received, struct bytes current, struct bytes queue,
                            struct bytes vhost, struct amqp_exception *ex)
 {
     char subject[SUBJECT_SIZE];
     subject_of(subject, queue, vhost);
+    const unsigned type = 1u << type_of(current);
     for (size_t i = 0; i < ARGUMENT_COUNT; i++)
-        if (arguments[i].is_compared &&
+        if (arguments[i].is_compared && (arguments[i].types & type) != 0 &&
             !argument_equivalent(received, current, arguments[i].name, subject, ex))
             return false;
-    return true;
+    return type_equivalent(received, current, subject, ex);
 }

@@ -54,10 +54,10 @@ next_consumer(struct queue *q)
 
 /* Outboxes are opened for runs of messages to one connection, one at a time. */
 void
-queue_pump(struct queue *q) UNCHECKED_LOCKING
+queue_pump(struct queue *q, struct leaving *leaving) UNCHECKED_LOCKING
 {
     struct outbox *open = NULL;
-    while (q->ready_count > 0 && !list_is_empty(&q->waiting) && queue_front_is_ready(q)) {
+    while (q->ready_count > 0 && !list_is_empty(&q->waiting) && queue_front_is_ready(q, leaving)) {
         struct consumer *c = next_consumer(q);
         if (c == NULL)
             break;
@@ -86,6 +86,8 @@ enum consume_outcome
 queue_consume(struct queue *q, struct consumer *c)
 {
     enum consume_outcome outcome = CONSUME_DONE;
+    struct leaving leaving = { 0 };
+    queue_touch(q);
     lock_acquire(&q->lock);
     if (atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
         outcome = CONSUME_GONE;
@@ -100,9 +102,10 @@ queue_consume(struct queue *q, struct consumer *c)
         if (q->active == NULL)
             q->active = c;
         queue_let_wait(q, c);
-        queue_pump(q);
+        queue_pump(q, &leaving);
     }
     lock_release(&q->lock);
+    leaving_release(&leaving, q);
     return outcome;
 }
 
@@ -125,6 +128,7 @@ queue_unlink_consumer(struct queue *q, struct consumer *c)
     list_unlink(&c->in_queue);
     list_unlink(&c->in_waiting);
     q->consumer_count--;
+    queue_touch(q);
     if (c->exclusive)
         q->has_exclusive_consumer = false;
     if (q->active == c)

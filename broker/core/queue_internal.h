@@ -5,18 +5,35 @@
 
 #include "broker/core/queue.h"
 
-/* Messages to let go of once the lock is released: freeing is slow and needs no lock. */
-struct message_list {
-    struct message **items;
-    size_t count;
-    size_t capacity;
-};
-
-void message_list_add(struct message_list *l, struct message *m);
-void message_list_release(struct message_list *l);
+#include "broker/core/effects.h"
 
 /* Assigns ready messages to waiting consumers until one of the two runs out. */
-void queue_pump(struct queue *q);
+void queue_pump(struct queue *q, struct leaving *leaving);
+
+/* The entry, which is in no list any more, dies: it goes to the dead-letter exchange, or away. */
+void queue_die(struct queue *q, const struct entry *e, enum death_reason reason,
+               struct effects *settled, struct leaving *leaving);
+
+/* Entries at the front that have expired die, until one has not. */
+void queue_expire_front(struct queue *q, struct leaving *leaving);
+
+/* The pager's: what is due by now, wherever it stands, dies; and the queue itself, if nobody has
+ * used it for too long, in which case the caller must not go on with it. */
+void queue_expire(struct queue *q);
+
+/* Has the pager look at the queue when the next thing is due. */
+void queue_set_timer(struct queue *q);
+
+/* Counts of deliveries that are kept. */
+void deliveries_keep(struct queue *q, const struct entry *e);
+void deliveries_forget(struct queue *q, uint64_t sequence);
+uint32_t deliveries_find(const struct queue *q, uint64_t sequence);
+void deliveries_forget_range(struct queue *q, uint64_t first, uint64_t last);
+void deliveries_fini(struct queue *q);
+
+/* Whether the pager has settled it, but the store may not know yet. Its thread only. */
+bool queue_is_swept(const struct queue *q, uint64_t sequence);
+void queue_fini_swept(struct queue *q);
 
 /* Lets the consumer wait for messages, if it can take one and is not waiting already. */
 void queue_let_wait(struct queue *q, struct consumer *c);
@@ -31,19 +48,19 @@ struct entry queue_take(struct queue *q);
 void queue_put_back(struct queue *q, const struct entry *e);
 
 /* Whether the message whose turn is next can be taken now. If not, what it waits for is on its way,
- * and queue_resume is called then. There must be one. */
-bool queue_front_is_ready(struct queue *q);
+ * and queue_resume is called then. There must be one; those that have expired die, and false may
+ * mean that there is none left. */
+bool queue_front_is_ready(struct queue *q, struct leaving *leaving);
 
-/* What waited for the front goes on: dropping, consumers, basic.get. Dropped messages go to the
- * list. */
-void queue_resume(struct queue *q, struct message_list *dropped);
+/* What waited for the front goes on: dropping, consumers, basic.get. */
+void queue_resume(struct queue *q, struct leaving *leaving);
 
 /* Overflow drop-head: the oldest of the highest priority go until the queue fits its limits, or
  * until the front is not in memory. */
-void queue_drop_overflow(struct queue *q, struct message_list *dropped);
+void queue_drop_overflow(struct queue *q, struct leaving *leaving);
 
 /* Lets go of what is in memory beyond the budget, as far as this queue can help. */
-void queue_shed(struct queue *q, struct message_list *dropped);
+void queue_shed(struct queue *q, struct leaving *leaving);
 
 /* Asks the pager to look at the queue. */
 void queue_ask_pager(struct queue *q);

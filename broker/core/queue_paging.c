@@ -75,6 +75,7 @@ queue_discard_paged(struct queue *q, unsigned level)
 {
     struct paged *p = &q->levels[level].paged;
     if (p->records > 0 && !atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
+        deliveries_forget_range(q, p->first, p->last);
         struct effect purge = { .kind = EFFECT_PURGE, .log = q->log + level, .sequence = p->first };
         store_be64(buf_reserve(&purge.payload, 8), p->last);
         purge.payload.size = 8;
@@ -89,7 +90,7 @@ queue_discard_paged(struct queue *q, unsigned level)
 
 /* Records need only be forgotten; what has none becomes a page. */
 static void
-page_out(struct queue *q, struct ready *r, struct ready_block *b, struct message_list *dropped)
+page_out(struct queue *q, struct ready *r, struct ready_block *b, struct leaving *leaving)
 {
     struct paged *p = &r->paged;
     struct page *page = NULL;
@@ -99,7 +100,7 @@ page_out(struct queue *q, struct ready *r, struct ready_block *b, struct message
             if (p->records++ == 0)
                 p->first = e->sequence;
             p->last = e->sequence;
-            message_list_add(dropped, e->message);
+            leaving_add(leaving, e->message);
             continue;
         }
         if (page == NULL) {
@@ -122,7 +123,7 @@ page_out(struct queue *q, struct ready *r, struct ready_block *b, struct message
 }
 
 void
-queue_shed(struct queue *q, struct message_list *dropped)
+queue_shed(struct queue *q, struct leaving *leaving)
 {
     if (q->pager == NULL || (q->log != 0 && !door_can_read(q->door)))
         return;
@@ -133,7 +134,7 @@ queue_shed(struct queue *q, struct message_list *dropped)
         struct ready_block *b;
         while (excess > 0 && (b = ready_shed(r, committed)) != NULL) {
             excess -= b->octets < excess ? b->octets : excess;
-            page_out(q, r, b, dropped);
+            page_out(q, r, b, leaving);
             ready_block_free(b);
             FAULT_POINT("page.out");
         }
@@ -148,7 +149,7 @@ page_encode(const struct page *page, struct buf *out)
 {
     for (size_t i = 0; i < page->entry_count; i++) {
         const struct entry *e = &page->entries[i];
-        record_append(out, e->message, (uint32_t)(e->sequence - page->first), e->priority, 0);
+        record_append(out, e, (uint32_t)(e->sequence - page->first), 0);
     }
 }
 
@@ -156,9 +157,13 @@ page_encode(const struct page *page, struct buf *out)
 static struct page *
 unwritten_page(struct queue *q, unsigned *level)
 {
-    for (*level = 0; *level <= q->effective.max_priority; ++*level)
-        if (q->levels[*level].paged.unwritten != NULL)
-            return q->levels[*level].paged.unwritten;
+    for (*level = 0; *level <= q->effective.max_priority; ++*level) {
+        struct paged *p = &q->levels[*level].paged;
+        while (p->unwritten != NULL && p->unwritten->entries == NULL)
+            p->unwritten = p->unwritten->next;
+        if (p->unwritten != NULL)
+            return p->unwritten;
+    }
     return NULL;
 }
 
@@ -231,18 +236,18 @@ static bool
 visit_record(void *context, uint64_t sequence, struct bytes record)
 {
     struct fetch *f = context;
-    uint8_t priority;
-    const struct entry e = {
+    struct entry e = {
         .sequence = sequence,
-        .message = record_decode(record, &priority),
-        .priority = (uint8_t)f->level,
         .is_durable = true,
         .redelivered = sequence <= f->queue->watermark.recovered,
     };
-    if (e.message == NULL) {
+    if (queue_is_swept(f->queue, sequence))
+        return true;
+    if (!record_decode(record, &e)) {
         f->failed = true;
         return false;
     }
+    e.priority = (uint8_t)f->level;
     entries_push(&f->records, &e);
     return f->records.octets < f->octets_max;
 }
@@ -281,8 +286,7 @@ read_page(struct fetch *f)
         struct entry e = { .sequence = f->page->first + record.offset };
         if (i < f->page->taken)
             continue;
-        e.message = record_decode(record.octets, &e.priority);
-        f->failed = e.message == NULL;
+        f->failed = !record_decode(record.octets, &e);
         if (!f->failed)
             entries_push(&f->others, &e);
     }
@@ -363,7 +367,10 @@ fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
         const struct entry *next = takes_record ? record : other;
         if (next == NULL || next->sequence > bound)
             break;
-        ready_restore(r, next);
+        struct entry restored = *next;
+        restored.deliveries = deliveries_find(f->queue, next->sequence);
+        restored.redelivered = next->redelivered || restored.deliveries > 0;
+        ready_restore(r, &restored);
         if (takes_record) {
             take_record(&r->paged, record);
             ++*records;
@@ -392,7 +399,7 @@ static void
 fetch_finish(struct fetch *f)
 {
     struct queue *q = f->queue;
-    struct message_list dropped = { 0 };
+    struct leaving leaving = { 0 };
     size_t records = 0;
     size_t others = 0;
     lock_acquire(&q->lock);
@@ -403,14 +410,14 @@ fetch_finish(struct fetch *f)
             note_broken(q, &r->paged);
         else
             fetch_install(f, r, &records, &others);
-        queue_resume(q, &dropped);
+        queue_resume(q, &leaving);
     }
     lock_release(&q->lock);
     /* What has been taken in the queue owns its references; a page that is not written yet owns
      * those of its entries beside. */
     entries_fini(&f->records, records);
     entries_fini(&f->others, others);
-    message_list_release(&dropped);
+    leaving_release(&leaving, q);
 }
 
 static bool
@@ -435,15 +442,15 @@ fetch_once(struct queue *q)
 static uint64_t
 resume_after_commit(struct queue *q)
 {
-    struct message_list dropped = { 0 };
+    struct leaving leaving = { 0 };
     uint64_t ticket = 0;
     lock_acquire(&q->lock);
     if (door_committed(q->door) < q->watermark.ticket)
         ticket = q->watermark.ticket;
     else
-        queue_resume(q, &dropped);
+        queue_resume(q, &leaving);
     lock_release(&q->lock);
-    message_list_release(&dropped);
+    leaving_release(&leaving, q);
     return ticket;
 }
 
@@ -455,6 +462,7 @@ queue_page(struct queue *q)
     q->is_asked = false;
     lock_release(&q->lock);
     free_dead_pages(q);
+    queue_expire(q);
     int pages = 0;
     while (pages < PAGES_A_TURN && write_page(q))
         pages++;

@@ -215,6 +215,80 @@ ready_join(struct ready *r)
 }
 
 static void
+returned_remove(struct ready *r, const struct ready_removal *removal)
+{
+    struct entry *kept = r->returned;
+    const size_t count = r->returned_count;
+    r->returned = NULL;
+    r->returned_count = 0;
+    r->returned_capacity = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (removal->goes(removal->context, &kept[i]))
+            removal->gone(removal->context, &kept[i]);
+        else
+            ready_return(r, &kept[i]);
+    }
+    mem_free(kept);
+}
+
+/* Closes the gaps. */
+static void
+block_remove(struct ready_blocks *blocks, struct ready_block *b,
+             const struct ready_removal *removal)
+{
+    uint32_t kept = b->first;
+    for (uint32_t i = b->first; i < b->end; i++) {
+        const struct entry e = b->entries[i];
+        if (!removal->goes(removal->context, &e)) {
+            b->entries[kept++] = e;
+            continue;
+        }
+        const uint64_t octets = message_cost(e.message);
+        b->octets -= octets;
+        blocks->octets -= octets;
+        blocks->count--;
+        removal->gone(removal->context, &e);
+    }
+    b->end = kept;
+}
+
+static void
+blocks_remove(struct ready_blocks *blocks, uint64_t first, uint64_t last,
+              const struct ready_removal *removal)
+{
+    struct ready_block *before = NULL;
+    struct ready_block *b = blocks->first;
+    while (b != NULL && b->entries[b->first].sequence <= last) {
+        struct ready_block *next = b->next;
+        if (b->entries[b->end - 1].sequence >= first)
+            block_remove(blocks, b, removal);
+        if (b->first < b->end) {
+            before = b;
+        } else {
+            if (before == NULL)
+                blocks->first = next;
+            else
+                before->next = next;
+            if (blocks->last == b)
+                blocks->last = before;
+            ready_block_free(b);
+        }
+        b = next;
+    }
+}
+
+void
+ready_remove(struct ready *r, uint64_t first, uint64_t last, const struct ready_removal *removal)
+{
+    if (r->returned_count > 0)
+        returned_remove(r, removal);
+    blocks_remove(&r->head, first, last, removal);
+    blocks_remove(&r->tail, first, last, removal);
+    if (r->head.count == 0)
+        ready_join(r);
+}
+
+static void
 blocks_fini(struct ready_blocks *blocks)
 {
     while (blocks->first != NULL)

@@ -78,6 +78,17 @@ void ready_block_free(struct ready_block *b);
  */
 void ready_restore(struct ready *r, const struct entry *e);
 
+/* Which entries are to go, and where. */
+struct ready_removal {
+    bool (*goes)(void *context, const struct entry *e);
+    void (*gone)(void *context, const struct entry *e); /* Gets its reference. */
+    void *context;
+};
+
+/* Removes entries in memory with sequences from `first` to `last`. */
+void ready_remove(struct ready *r, uint64_t first, uint64_t last,
+                  const struct ready_removal *removal);
+
 /* When nothing is paged any more, the tail joins the head. */
 void ready_join(struct ready *r);
 

@@ -89,6 +89,17 @@ restore_watermark(struct recovery_state *s, const struct definition *d, struct b
         queue_restore_watermark(q, d->sequence);
 }
 
+/* A queue takes its rows along when it goes. */
+static void
+restore_deliveries(struct recovery_state *s, const struct definition *d, struct bytes key)
+{
+    struct queue *q = find_queue(s, d->log);
+    if (q == NULL)
+        complain(s, "a count of deliveries", key);
+    else
+        queue_restore_deliveries(q, d->sequence, d->count);
+}
+
 static void
 keep_binding(struct recovery_state *s, struct bytes key)
 {
@@ -126,6 +137,9 @@ on_definition(void *context, struct bytes key, struct bytes row)
         return;
     case DEFINITION_WATERMARK:
         restore_watermark(s, &d, key);
+        return;
+    case DEFINITION_DELIVERIES:
+        restore_deliveries(s, &d, key);
         return;
     }
 }

@@ -154,7 +154,7 @@ route_by_exchange(struct route_cache *c, struct vhost *v, const struct route_add
     struct exchange *x = vhost_find_exchange(v, a->exchange);
     if (x == NULL)
         vhost_raise_no_exchange(v, a->exchange, ex);
-    else if (x->internal)
+    else if (x->internal && !a->is_ours)
         amqp_raise(ex, AMQP_ACCESS_REFUSED,
                    "cannot publish to internal exchange '%.*s' in vhost '%.*s'",
                    BYTES_ARGS(x->name), BYTES_ARGS(v->name));

@@ -19,6 +19,7 @@ struct vhost {
     struct bytes name;
     struct door *door;
     struct pager *pager; /* Set before there are queues; NULL: messages stay in memory. */
+    struct dead_letters *dead_letters; /* Like the pager; NULL: what dies is dropped. */
     struct rwlock topology;
     struct map exchanges;   /* Guarded by topology. */
     struct map queues;      /* Guarded by topology. */

@@ -85,8 +85,11 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
     struct queue *q = vhost_find_queue(v, spec->name);
     if (q != NULL) {
         ok = queue_equivalent(q, spec, connection, ex);
+        queue_touch(q);
     } else {
-        ok = queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex);
+        ok = queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex) &&
+             queue_type_allows(&parsed.effective, spec->durable, spec->owner != 0,
+                               spec->auto_delete, spec->name, v->name, ex);
         if (ok) {
             q = queue_insert(v, &parsed);
             *created = true;

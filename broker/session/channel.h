@@ -114,8 +114,10 @@ bool channel_route(struct channel *ch, struct message *m, bool mandatory,
 /* The whole message came in: checks, rewriting, and on to the mode's way. */
 bool channel_publish(struct channel *ch, struct message *m, struct amqp_exception *ex);
 
-/* Sends content: the method is encoded, then header and body follow. */
-void channel_send_content(struct channel *ch, const union amqp_method *m, struct message *message);
+/* Sends content: the method is encoded, then header and body follow. Unless `deliveries` is
+ * negative, a header tells how often the message came back. */
+void channel_send_content(struct channel *ch, const union amqp_method *m, struct message *message,
+                          int64_t deliveries);
 
 /* One delivery to a consumer of this channel. */
 void channel_deliver(struct channel *ch, struct consumer *consumer, const struct entry *e);

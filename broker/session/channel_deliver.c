@@ -1,6 +1,7 @@
 /* Content going out: deliveries, basic.get-ok, basic.return. */
 
 #include "broker/base/log.h"
+#include "broker/core/message_properties.h"
 #include "broker/session/channel.h"
 
 /* Bodies from this size on are written from where they lie instead of being copied. */
@@ -35,11 +36,11 @@ send_body_frame(struct output *o, uint16_t channel, struct message *m, uint64_t 
 }
 
 /* Method and header frames in one piece, then the body in frames as large as agreed. */
-void
-channel_send_content(struct channel *ch, const union amqp_method *method, struct message *m)
+static void
+send_content(struct channel *ch, const union amqp_method *method, struct message *m,
+             struct bytes properties)
 {
     struct connection *c = ch->connection;
-    const struct bytes properties = message_properties(m);
     const size_t method_size = amqp_method_frame_size(method);
     const size_t header_size = 12 + properties.size;
     const size_t size = method_size + header_size + AMQP_FRAME_OVERHEAD;
@@ -69,6 +70,20 @@ channel_send_content(struct channel *ch, const union amqp_method *method, struct
     connection_touch(c);
 }
 
+void
+channel_send_content(struct channel *ch, const union amqp_method *method, struct message *m,
+                     int64_t deliveries)
+{
+    struct buf changed = { 0 };
+    if (deliveries < 0 && !m->has_bcc) {
+        send_content(ch, method, m, message_properties(m));
+        return;
+    }
+    message_properties_for_delivery(m, deliveries, &changed);
+    send_content(ch, method, m, buf_bytes(&changed));
+    buf_fini(&changed);
+}
+
 /* The queue is gone: so is its consumer, and the client is told if it wants to know. */
 static void
 cancel_consumer(struct channel *ch, struct consumer *consumer)
@@ -94,9 +109,9 @@ channel_deliver(struct channel *ch, struct consumer *consumer, const struct entr
                                            .exchange = message_exchange(e->message),
                                            .routing_key = message_key(e->message),
                                        } };
-    channel_send_content(ch, &method, e->message);
+    channel_send_content(ch, &method, e->message, queue_delivery_count(consumer->queue, e));
     consumer->encoded += message_cost(e->message);
-    const struct settle settle = { consumer->queue, consumer, *e };
+    const struct settle settle = { .queue = consumer->queue, .consumer = consumer, .entry = *e };
     if (consumer->no_ack)
         batch_settle(ch->connection->worker, &settle);
     else

@@ -1,22 +1,20 @@
 /* A whole message has come in: checks, rewriting, routing, confirming. */
 
-#include "amqp/properties.h"
 #include "amqp/table.h"
 #include "broker/base/mem.h"
+#include "broker/core/message_properties.h"
 #include "broker/session/channel.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#define EXPIRATION_MAX_MS UINT64_C(315360000000) /* Ten years. */
 #define EXTRA_KEYS_MAX 4096
 
 /* CC and BCC: further routing keys. Points into the message. */
 struct extra_keys {
     struct bytes *items;
     size_t count;
-    bool has_bcc;
 };
 
 static bool raise_expiration(struct bytes text, struct amqp_exception *ex, const char *format, ...)
@@ -62,12 +60,11 @@ check_expiration(struct bytes text, struct amqp_exception *ex)
 }
 
 static bool
-collect_keys(struct bytes headers, const char *name, struct extra_keys *keys, bool *found,
+collect_keys(struct bytes headers, const char *name, struct extra_keys *keys,
              struct amqp_exception *ex)
 {
     struct table_field f;
-    *found = table_find(headers, bytes_of_string(name), &f);
-    if (!*found)
+    if (!table_find(headers, bytes_of_string(name), &f))
         return true;
     if (f.tag != 'A')
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
@@ -99,56 +96,11 @@ check_properties(const struct channel *ch, const struct properties *p, struct am
     return true;
 }
 
-/* The same message with other properties: blocks do not change once made. */
-static struct message *
-message_with(struct message *m, const struct properties *p)
-{
-    const size_t size = properties_size(p);
-    uint8_t *encoded = mem_alloc(size);
-    struct wire_writer w = wire_writer_of(encoded, size);
-    properties_encode(&w, p);
-    struct message *copy =
-        message_create(message_exchange(m), message_key(m), bytes_of(encoded, size), m->body_size);
-    mem_free(encoded);
-    if (copy == NULL)
-        return NULL;
-    copy->is_persistent = m->is_persistent;
-    copy->priority = m->priority;
-    memcpy(message_body(copy), message_body(m), m->body_size);
-    message_charge((int64_t)m->body_size);
-    message_unref(m);
-    return copy;
-}
-
-static void
-without_bcc(struct bytes headers, struct buf *out)
-{
-    struct table_field f;
-    for (struct table_iterator i = table_iterate(headers); table_next(&i, &f);)
-        if (!bytes_equal(f.name, BYTES_LITERAL("BCC")))
-            table_append(out, &f);
-}
-
 static bool
 raise_no_memory(const struct message *m, struct amqp_exception *ex)
 {
     return amqp_raise(ex, AMQP_RESOURCE_ERROR, "no memory for a message of %" PRIu64 " octets",
                       m->body_size);
-}
-
-/* BCC keys are nobody's business but ours. Replaces *m. */
-static bool
-strip_bcc(struct properties *p, struct message **m, struct amqp_exception *ex)
-{
-    struct buf headers = { 0 };
-    without_bcc(p->headers, &headers);
-    p->headers = buf_bytes(&headers);
-    struct message *stripped = message_with(*m, p);
-    buf_fini(&headers);
-    if (stripped == NULL)
-        return raise_no_memory(*m, ex);
-    *m = stripped;
-    return true;
 }
 
 /* The pseudo-queue in reply-to becomes the requester's address. Replaces *m. */
@@ -166,6 +118,7 @@ fill_reply_to(const struct channel *ch, struct properties *p, struct message **m
     struct message *filled = message_with(*m, p);
     if (filled == NULL)
         return raise_no_memory(*m, ex);
+    message_unref(*m);
     *m = filled;
     return true;
 }
@@ -180,7 +133,7 @@ return_message(struct channel *ch, struct message *m)
                                            .exchange = message_exchange(m),
                                            .routing_key = message_key(m),
                                        } };
-    channel_send_content(ch, &method, m);
+    channel_send_content(ch, &method, m, -1);
 }
 
 /* A reply goes to its requester's worker and to no queue; it counts as routed, there or not. */
@@ -206,18 +159,16 @@ decode_properties(struct message *m, struct properties *p, struct amqp_exception
 
 /* Where to, with all that may decide it. NULL with an exception. */
 static const struct route *
-find_route(struct channel *ch, const struct message *m, const struct properties *p, bool *has_bcc,
+find_route(struct channel *ch, const struct message *m, const struct properties *p,
            struct amqp_exception *ex)
 {
     struct extra_keys keys = { 0 };
     struct route_address address = { .exchange = message_exchange(m), .key = message_key(m) };
-    bool has_cc;
     bool ok = true;
-    *has_bcc = false;
     if (p->flags & PROPERTY_HEADERS) {
         address.headers = p->headers;
-        ok = collect_keys(p->headers, "CC", &keys, &has_cc, ex) &&
-             collect_keys(p->headers, "BCC", &keys, has_bcc, ex);
+        ok =
+            collect_keys(p->headers, "CC", &keys, ex) && collect_keys(p->headers, "BCC", &keys, ex);
         address.more_keys = keys.items;
         address.more_key_count = keys.count;
     }
@@ -238,11 +189,10 @@ route_message(struct channel *ch, struct message *m, struct properties *p, bool 
         batch_flush(w);
     if (send_reply(ch, m, number))
         return true;
-    bool has_bcc;
-    const struct route *route = find_route(ch, m, p, &has_bcc, ex);
+    const struct route *route = find_route(ch, m, p, ex);
     if (route != NULL && route->queue_count == 0 && mandatory)
         return_message(ch, m);
-    if (route == NULL || (has_bcc && !strip_bcc(p, &m, ex))) {
+    if (route == NULL) {
         message_unref(m);
         return false;
     }
@@ -266,8 +216,7 @@ static bool
 keep_for_commit(struct channel *ch, struct message *m, const struct properties *p, bool mandatory,
                 struct amqp_exception *ex)
 {
-    bool has_bcc;
-    if (find_route(ch, m, p, &has_bcc, ex) == NULL)
+    if (find_route(ch, m, p, ex) == NULL)
         return false;
     tx_add_publish(ch->tx, m, mandatory);
     return true;
@@ -283,6 +232,7 @@ publish_checked(struct channel *ch, struct message **m, struct properties *p,
         return false;
     (*m)->priority = p->flags & PROPERTY_PRIORITY ? p->priority : 0;
     (*m)->is_persistent = (p->flags & PROPERTY_DELIVERY_MODE) && p->delivery_mode == 2;
+    message_note_properties(*m, p);
     return fill_reply_to(ch, p, m, ex);
 }
 

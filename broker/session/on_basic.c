@@ -107,7 +107,7 @@ reply_deliver(struct mail *mail)
                                                .exchange = message_exchange(messages[i]),
                                                .routing_key = message_key(messages[i]),
                                            } };
-        channel_send_content(ch, &method, messages[i]);
+        channel_send_content(ch, &method, messages[i], -1);
         message_unref(messages[i]);
     }
     mem_free(messages);

@@ -17,9 +17,9 @@ reply_get_ok(struct channel *ch, struct queue *q, const struct entry *e, size_t 
                                            .routing_key = message_key(e->message),
                                            .message_count = (uint32_t)left,
                                        } };
-    channel_send_content(ch, &method, e->message);
+    channel_send_content(ch, &method, e->message, queue_delivery_count(q, e));
     queue_ref(q); /* The item's, since it has no consumer. */
-    const struct settle settle = { q, NULL, *e };
+    const struct settle settle = { .queue = q, .entry = *e };
     if (no_ack)
         batch_settle(ch->connection->worker, &settle);
     else

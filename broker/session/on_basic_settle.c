@@ -6,6 +6,7 @@
 void
 channel_end_delivery(struct channel *ch, struct unacked_item *item, enum tx_fate fate)
 {
+    item->settle.is_rejected = fate == TX_DISCARD;
     if (fate == TX_REQUEUE)
         channel_requeue(ch, item);
     else
@@ -38,7 +39,7 @@ settle_range(struct channel *ch, uint64_t up_to, enum tx_fate fate)
         channel_requeue_up_to(ch, up_to);
     else
         while (unacked_take_first(&ch->unacked, up_to, &item))
-            channel_settle(ch, &item);
+            channel_end_delivery(ch, &item, fate);
 }
 
 /* Deliveries up to `tag`, or just that one. Tag 0 with `multiple` means all there are. */

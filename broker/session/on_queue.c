@@ -45,6 +45,7 @@ declare_passive(struct channel *ch, const struct amqp_queue_declare *m, struct b
     struct queue *q = vhost_use_queue(ch->connection->vhost, name, ch->connection->id, ex);
     if (q == NULL)
         return false;
+    queue_touch(q);
     reply_declare_ok(ch, m->nowait, 0, q->name, queue_counts(q));
     queue_unref(q);
     return true;

@@ -237,6 +237,7 @@ server_join(struct server *s)
     server_control_stop(s->control);
     /* Queues still push effects as they go, and the committer still wakes workers. */
     pager_stop(s->pager);
+    broker_stop(&s->broker);
     broker_fini(&s->broker);
     s->store_is_incomplete = !door_destroy(s->door);
     pager_destroy(s->pager);

@@ -137,6 +137,7 @@ static void
 forget_everything(void)
 {
     route_cache_fini(&worker.routes);
+    broker_stop(&broker);
     broker_fini(&broker);
     ASSERT(message_memory() <= MEMORY_SLACK && message_memory() >= -MEMORY_SLACK);
     broker_init(&broker, &config, door, NULL);

@@ -60,7 +60,7 @@ spec_named(const char *name)
     return (struct queue_spec){
         .name = bytes_of_string(name),
         .window = 1u << 20,
-        .effective = { .max_length = UINT64_MAX, .max_length_bytes = UINT64_MAX },
+        .effective = QUEUE_ARGUMENTS_NONE,
     };
 }
 
@@ -118,7 +118,7 @@ assert_ready(struct queue *q, const char *expected)
     while (queue_take_ready(q, &e, &left)) {
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u%s", used > 0 ? " " : "",
                                  message_number(e.message), e.redelivered ? "*" : "");
-        const struct settle item = { q, NULL, e };
+        const struct settle item = { .queue = q, .entry = e };
         queue_settle(q, &item, 1);
     }
     assert_string_equal(text, expected);
@@ -205,7 +205,8 @@ assert_deliveries(struct client *c, const char *expected)
                                  message_number(d.entry.message), d.entry.redelivered ? "*" : "");
         d.consumer->encoded += message_cost(d.entry.message);
         assert_true(c->got_count < sizeof(c->got) / sizeof(c->got[0]));
-        c->got[c->got_count++] = (struct settle){ d.consumer->queue, d.consumer, d.entry };
+        c->got[c->got_count++] =
+            (struct settle){ .queue = d.consumer->queue, .consumer = d.consumer, .entry = d.entry };
     }
     assert_string_equal(text, expected);
 }

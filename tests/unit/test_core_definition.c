@@ -285,6 +285,9 @@ check_row(const struct written *w)
         assert_true(model.exists[thing_of(d.name)] && is_durable(thing_of(d.name)));
         assert_true(d.log > 0);
         break;
+    case DEFINITION_DELIVERIES:
+        fail();
+        break;
     case DEFINITION_BINDING:
         check_binding_row(&d.binding);
         break;

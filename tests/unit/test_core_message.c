@@ -2,6 +2,7 @@
 
 #include "broker/core/message.h"
 
+#include "broker/base/clock.h"
 #include "broker/core/record.h"
 #include "tests/exact.h"
 #include "tests/unit/test_random.h"
@@ -129,24 +130,30 @@ test_a_record_brings_its_message_back(void **state)
         { "", "", OCTETS(""), OCTETS("\0\xff\0") },
     };
     struct buf records = { 0 };
+    uint64_t due_ms[COUNT(rows)];
     for (uint32_t i = 0; i < COUNT(rows); i++) {
         struct message *m =
             message_of(rows[i].exchange, rows[i].key, rows[i].properties, rows[i].body);
         m->is_persistent = i > 0;
-        record_append(&records, m, i * 7, (uint8_t)(i * 100), 12345);
+        const struct entry e = { .message = m,
+                                 .priority = (uint8_t)(i * 100),
+                                 .due_ms = i == 1 ? clock_monotonic_ms() + 100000 : 0 };
+        due_ms[i] = e.due_ms;
+        record_append(&records, &e, i * 7, 12345);
         message_unref(m);
     }
     struct bytes rest = buf_bytes(&records);
     for (uint32_t i = 0; i < COUNT(rows); i++) {
-        uint8_t priority = 77;
+        struct entry e = { .priority = 77 };
         const uint32_t size = load_be32(rest.data);
         assert_int_equal(load_be32(rest.data + 4), i * 7);
         struct exact record = exact_copy(bytes_of(rest.data, size));
-        struct message *m = record_decode(record.bytes, &priority);
+        assert_true(record_decode(record.bytes, &e));
+        struct message *m = e.message;
         exact_free(&record);
-        assert_non_null(m);
+        assert_int_equal(e.due_ms, due_ms[i]);
         assert_int_equal(m->is_persistent, i > 0);
-        assert_int_equal(priority, (uint8_t)(i * 100));
+        assert_int_equal(e.priority, (uint8_t)(i * 100));
         assert_message(m, rows[i].exchange, rows[i].key, rows[i].properties, rows[i].body);
         message_unref(m);
         rest = bytes_of(rest.data + size, rest.size - size);
@@ -163,13 +170,13 @@ test_what_is_no_record_is_refused(void **state)
     (void)state;
     struct random dice = random_start("test_what_is_no_record_is_refused");
     struct buf record = { 0 };
-    uint8_t priority;
+    struct entry e = { .priority = 5 };
     struct message *m = message_of("x", "key", BYTES_LITERAL("\0\0"), BYTES_LITERAL("some body"));
-    record_append(&record, m, 0, 5, 1);
+    record_append(&record, &(struct entry){ .message = m, .priority = 5 }, 0, 1);
     message_unref(m);
     for (size_t size = 0; size < record.size; size++) {
         struct exact cut = exact_copy(bytes_of(record.data, size));
-        assert_null(record_decode(cut.bytes, &priority));
+        assert_false(record_decode(cut.bytes, &e));
         exact_free(&cut);
     }
     /* Names beyond the end, and a body of less than nothing that would make up for them. */
@@ -177,13 +184,13 @@ test_what_is_no_record_is_refused(void **state)
     const uint64_t content = record.size - RECORD_HEAD_SIZE;
     liar.block[1 + 19] = 255;
     store_be64(liar.block + 1 + 24, content - 1 - 255 - 2);
-    assert_null(record_decode(liar.bytes, &priority));
+    assert_false(record_decode(liar.bytes, &e));
     exact_free(&liar);
     for (int i = 0; i < 20000; i++) {
         struct exact damaged = exact_copy(buf_bytes(&record));
         for (size_t n = 1 + random_below(&dice, 3); n > 0; n--)
             damaged.block[1 + random_below(&dice, record.size)] = (uint8_t)random_next(&dice);
-        m = record_decode(damaged.bytes, &priority);
+        m = record_decode(damaged.bytes, &e) ? e.message : NULL;
         if (m != NULL)
             message_unref(m);
         exact_free(&damaged);

@@ -132,7 +132,7 @@ append_some(void)
     size_t taken = 0;
     for (size_t i = 0; i < count; i++) {
         const uint32_t number = ++model.last_number;
-        const bool fits = before + taken < stage.queue->effective.max_length;
+        const bool fits = before + taken < stage.queue->limits.max_length;
         assert_int_equal(items[i].outcome, fits ? APPEND_DONE : APPEND_REJECTED);
         if (fits)
             model_insert(level_of(number), (struct model_message){ number, false });
@@ -188,7 +188,7 @@ settle_some(void)
     struct settle items[OUT_MAX];
     const size_t count = random_below(&dice, model.out_count + 1);
     for (size_t i = 0; i < count; i++)
-        items[i] = (struct settle){ stage.queue, NULL, take_out() };
+        items[i] = (struct settle){ .queue = stage.queue, .entry = take_out() };
     queue_settle(stage.queue, items, count);
 }
 
@@ -203,7 +203,7 @@ requeue_some(void)
         const struct entry e = take_out();
         departures[i] = (struct departure){
             .queue = stage.queue,
-            .delivery = { stage.queue, NULL, e },
+            .delivery = { .queue = stage.queue, .entry = e },
         };
         model_insert(e.priority, (struct model_message){ message_number(e.message), true });
     }
@@ -258,10 +258,10 @@ open_stage(const char *test, bool durable, uint64_t max_length)
 static void
 check_record(struct bytes octets, uint8_t level, size_t *at)
 {
-    uint8_t priority;
-    struct message *m = record_decode(octets, &priority);
-    assert_non_null(m);
-    assert_int_equal(priority, level);
+    struct entry e = { 0 };
+    assert_true(record_decode(octets, &e));
+    struct message *m = e.message;
+    assert_int_equal(e.priority, level);
     while (*at < model.counts[level] && !is_persistent(model.ready[level][*at].number))
         ++*at;
     assert_true(*at < model.counts[level]);

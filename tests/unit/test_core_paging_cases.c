@@ -81,7 +81,7 @@ drain_by_consumer(bool durable)
     consumer_start(&a);
     for (uint32_t number = 0; number < MESSAGES; number++) {
         const struct delivery d = client_await(&client);
-        const struct settle item = { stage.queue, &a, d.entry };
+        const struct settle item = { .queue = stage.queue, .consumer = &a, .entry = d.entry };
         stage_check_message(d.entry.message, number, SIZE, durable);
         assert_false(d.entry.redelivered);
         queue_settle(stage.queue, &item, 1);
@@ -118,7 +118,7 @@ test_requeued_messages_come_before_paged_ones(void **state)
     for (uint32_t i = 0; i < COUNT(back); i++)
         back[i] = (struct departure){
             .queue = stage.queue,
-            .delivery = { stage.queue, NULL, stage_get(&stage) },
+            .delivery = { .queue = stage.queue, .entry = stage_get(&stage) },
         };
     queue_depart(stage.queue, back, COUNT(back));
     for (uint32_t number = 0; number < MESSAGES; number++) {
@@ -212,7 +212,8 @@ purge_while_paged(bool durable)
             stage_settle(&stage, &e);
             continue;
         }
-        struct departure back = { .queue = stage.queue, .delivery = { stage.queue, NULL, e } };
+        struct departure back = { .queue = stage.queue,
+                                  .delivery = { .queue = stage.queue, .entry = e } };
         queue_depart(stage.queue, &back, 1);
         e = stage_get(&stage);
         assert_int_equal(message_number(e.message), number);

@@ -70,6 +70,10 @@ bench_stop(struct bench *b)
 static const struct queue_arguments no_limits = {
     .max_length = UINT64_MAX,
     .max_length_bytes = UINT64_MAX,
+    .message_ttl_ms = UINT64_MAX,
+    .expires_ms = UINT64_MAX,
+    .delivery_limit = UINT64_MAX,
+    .consumer_timeout_ms = UINT64_MAX,
 };
 
 /* A message whose body is one number. */
@@ -98,14 +102,15 @@ number_of(const struct entry *e)
 static void
 settle_one(struct queue *q, struct consumer *c, const struct entry *e)
 {
-    const struct settle settle = { q, c, *e };
+    const struct settle settle = { .queue = q, .consumer = c, .entry = *e };
     queue_settle(q, &settle, 1);
 }
 
 static void
 requeue_one(struct queue *q, struct consumer *c, const struct entry *e)
 {
-    struct departure departure = { .queue = q, .delivery = { q, c, *e } };
+    struct departure departure = { .queue = q,
+                                   .delivery = { .queue = q, .consumer = c, .entry = *e } };
     queue_depart(q, &departure, 1);
 }
 

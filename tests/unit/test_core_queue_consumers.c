@@ -359,7 +359,7 @@ test_auto_delete_asks_for_its_end_once(void **state)
     size_t left;
     queue_add(f.queue, 1);
     assert_true(queue_take_ready(f.queue, &e, &left));
-    struct departure back = { .queue = f.queue, .delivery = { f.queue, NULL, e } };
+    struct departure back = { .queue = f.queue, .delivery = { .queue = f.queue, .entry = e } };
     assert_false(queue_depart(f.queue, &back, 1)); /* It never had a consumer. */
     consumer_start(&a);
     consumer_start(&b);

@@ -70,7 +70,7 @@ get_one(void)
 static uint64_t
 settle_one(const struct entry *e)
 {
-    const struct settle item = { f.queue, NULL, *e };
+    const struct settle item = { .queue = f.queue, .entry = *e };
     return queue_settle(f.queue, &item, 1);
 }
 
@@ -92,10 +92,10 @@ read_records(const struct written *w)
     struct bytes rest = buf_bytes(&w->effect.payload);
     uint32_t count = 0;
     while (rest.size > 0) {
-        uint8_t priority;
+        struct entry e = { 0 };
         const uint32_t size = load_be32(rest.data);
-        struct message *m = record_decode(bytes_of(rest.data, size), &priority);
-        assert_non_null(m);
+        assert_true(record_decode(bytes_of(rest.data, size), &e));
+        struct message *m = e.message;
         struct story *s = &stories[message_number(m)];
         assert_int_equal(s->recorded, 0);
         s->sequence = w->effect.sequence + load_be32(rest.data + 4);
@@ -197,7 +197,7 @@ test_purged_messages_are_settled(void **state)
     const struct entry out = get_one();
     assert_int_equal(queue_purge(f.queue), 9);
     assert_counts(f.queue, 0, 1, 0);
-    struct departure back = { .queue = f.queue, .delivery = { f.queue, NULL, out } };
+    struct departure back = { .queue = f.queue, .delivery = { .queue = f.queue, .entry = out } };
     queue_depart(f.queue, &back, 1);
     finish();
     read_stories();
@@ -211,7 +211,7 @@ static void
 test_drop_head(void **state)
 {
     (void)state;
-    f.queue->effective.max_length = 3;
+    f.queue->limits.max_length = 3;
     queue_add_run(f.queue, 0, 9);
     assert_counts(f.queue, 3, 0, 0);
     const struct entry out = get_one();
@@ -230,7 +230,7 @@ static void
 test_drop_head_by_octets(void **state)
 {
     (void)state;
-    f.queue->effective.max_length_bytes = 100;
+    f.queue->limits.max_length_bytes = 100;
     static const size_t sizes[] = { 50, 40, 10, 60, 101, 5, 100, 4 };
     static const char *const expected[] = { "0", "0 1", "0 1 2", "2 3", "", "5", "6", "7" };
     for (uint32_t i = 0; i < COUNT(sizes); i++) {
@@ -249,7 +249,8 @@ test_drop_head_by_octets(void **state)
                      message_number(kept[k].message));
         assert_string_equal(text, expected[i]);
         for (size_t k = 0; k < count; k++) {
-            struct departure back = { .queue = f.queue, .delivery = { f.queue, NULL, kept[k] } };
+            struct departure back = { .queue = f.queue,
+                                      .delivery = { .queue = f.queue, .entry = kept[k] } };
             queue_depart(f.queue, &back, 1);
         }
     }
@@ -265,8 +266,8 @@ static void
 test_rejected_messages_have_no_record(void **state)
 {
     (void)state;
-    f.queue->effective.max_length = 2;
-    f.queue->effective.overflow = OVERFLOW_REJECT_PUBLISH;
+    f.queue->limits.max_length = 2;
+    f.queue->limits.overflow = OVERFLOW_REJECT_PUBLISH;
     struct append items[4];
     for (uint32_t i = 0; i < 4; i++)
         items[i] = (struct append){ .queue = f.queue, .entry.message = message_sized(i, 8, true) };
@@ -291,8 +292,8 @@ test_a_waiting_consumer_makes_room(void **state)
     client_init(&client);
     struct consumer a = consumer_of(&client, f.queue, "a");
     a.prefetch_left = 3;
-    f.queue->effective.max_length = 1;
-    f.queue->effective.overflow = OVERFLOW_REJECT_PUBLISH;
+    f.queue->limits.max_length = 1;
+    f.queue->limits.overflow = OVERFLOW_REJECT_PUBLISH;
     consumer_start(&a);
     struct append items[6];
     for (uint32_t i = 0; i < 6; i++)
@@ -331,7 +332,8 @@ test_the_end_of_the_log(void **state)
     assert_int_equal(remains.count, 3);
     queue_release_remains(f.queue, &remains);
     assert_int_equal(settle_one(&out), 0);
-    struct departure departure = { .queue = f.queue, .delivery = { f.queue, NULL, back } };
+    struct departure departure = { .queue = f.queue,
+                                   .delivery = { .queue = f.queue, .entry = back } };
     queue_depart(f.queue, &departure, 1);
     assert_int_equal(queue_add(f.queue, 5), APPEND_GONE);
     finish();

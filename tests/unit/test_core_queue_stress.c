@@ -210,7 +210,8 @@ take_delivery(struct channel *ch)
         return;
     }
     d.consumer->encoded += message_cost(d.entry.message);
-    ch->held[ch->held_count++] = (struct settle){ shop.queue, d.consumer, d.entry };
+    ch->held[ch->held_count++] =
+        (struct settle){ .queue = shop.queue, .consumer = d.consumer, .entry = d.entry };
     if (d.consumer->encoded >= WINDOW / 2)
         queue_refill(shop.queue, d.consumer);
 }
@@ -221,7 +222,7 @@ get_one(struct channel *ch)
     struct entry e;
     size_t left;
     if (ch->held_count < HELD_MAX && queue_take_ready(shop.queue, &e, &left))
-        ch->held[ch->held_count++] = (struct settle){ shop.queue, NULL, e };
+        ch->held[ch->held_count++] = (struct settle){ .queue = shop.queue, .entry = e };
 }
 
 static void

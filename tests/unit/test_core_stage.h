@@ -151,7 +151,7 @@ stage_get(struct stage *s)
 static inline uint64_t
 stage_settle(struct stage *s, const struct entry *e)
 {
-    const struct settle item = { s->queue, NULL, *e };
+    const struct settle item = { .queue = s->queue, .entry = *e };
     return queue_settle(s->queue, &item, 1);
 }
 

@@ -1,0 +1,419 @@
+#include "broker/core/dead_letters.h"
+
+#include "amqp/table.h"
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/base/mem.h"
+#include "broker/base/panic.h"
+#include "broker/core/death.h"
+#include "broker/core/effects.h"
+#include "broker/core/message_properties.h"
+#include "broker/core/queue.h"
+#include "broker/core/route.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* Dead letters that are routed, appended and settled together. */
+#define SLICE 256
+#define RETRY_MS 1000u
+#define FULL_WAIT_MS 2u
+
+/* What one queue has handed over in one step. */
+struct batch_of_dead {
+    struct list link;
+    struct queue *queue; /* A reference. */
+    struct dead *items;
+    size_t count;
+};
+
+struct dead_letters {
+    struct door *door;
+    pthread_t thread;
+    struct lock lock; /* A leaf. Guards what follows. */
+    pthread_cond_t wake;
+    struct list posted;
+    bool stopping;
+
+    /* The thread's. */
+    struct list retried; /* Of at-least-once queues whose targets did not take all. */
+    struct route_cache routes;
+    struct append *appends;
+    size_t append_count;
+    size_t append_capacity;
+    struct bytes *keys;
+    size_t key_count;
+    size_t key_capacity;
+};
+
+void
+dead_letters_post(struct dead_letters *d, struct queue *q, struct dead *dead, size_t count)
+{
+    struct batch_of_dead *b = NULL;
+    if (d != NULL) {
+        b = mem_alloc_zeroed(sizeof(*b));
+        *b = (struct batch_of_dead){ .queue = q, .items = dead, .count = count };
+        lock_acquire(&d->lock);
+        if (d->stopping) {
+            mem_free(b);
+            b = NULL;
+        } else {
+            queue_ref(q);
+            list_push(&d->posted, &b->link);
+        }
+        lock_release(&d->lock);
+    }
+    if (b != NULL) {
+        pthread_cond_signal(&d->wake);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        message_unref(dead[i].entry.message);
+    mem_free(dead);
+}
+
+/* Where a queue's dead letters go, copied out of it: policies may change it at any time. */
+struct address {
+    bool has_exchange;
+    bool has_key;
+    bool at_least_once;
+    uint8_t exchange_size;
+    uint8_t key_size;
+    uint8_t exchange[255];
+    uint8_t key[255];
+};
+
+static uint8_t
+copy_name(uint8_t *to, struct bytes name)
+{
+    const size_t size = name.size < 255 ? name.size : 255;
+    if (size > 0)
+        memcpy(to, name.data, size);
+    return (uint8_t)size;
+}
+
+static struct address
+address_of(struct queue *q)
+{
+    struct address a = { 0 };
+    lock_acquire(&q->lock);
+    const struct queue_limits *l = &q->limits;
+    a.has_exchange = l->dead_letters;
+    a.has_key = l->has_dead_letter_key;
+    a.at_least_once = l->at_least_once;
+    a.exchange_size = copy_name(a.exchange, l->dead_letter_exchange);
+    a.key_size = copy_name(a.key, l->dead_letter_key);
+    lock_release(&q->lock);
+    return a;
+}
+
+static void
+collect_keys(struct dead_letters *d, struct bytes headers, const char *name)
+{
+    struct table_field f;
+    struct table_field key;
+    if (!table_find(headers, bytes_of_string(name), &f) || f.tag != 'A')
+        return;
+    for (struct table_iterator i = table_iterate_array(f.value); table_next(&i, &key);) {
+        if (key.tag != 'S')
+            continue;
+        if (d->key_count == d->key_capacity) {
+            d->key_capacity = d->key_capacity == 0 ? 8 : d->key_capacity * 2;
+            d->keys = mem_resize(d->keys, d->key_capacity * sizeof(*d->keys));
+        }
+        d->keys[d->key_count++] = key.value;
+    }
+}
+
+static const struct route *
+find_route(struct dead_letters *d, struct vhost *v, const struct message *letter)
+{
+    struct amqp_exception ex;
+    struct properties p;
+    struct route_address address = {
+        .exchange = message_exchange(letter),
+        .key = message_key(letter),
+        .is_ours = true,
+    };
+    d->key_count = 0;
+    if (properties_decode(message_properties(letter), &p) == WIRE_OK &&
+        p.flags & PROPERTY_HEADERS) {
+        address.headers = p.headers;
+        collect_keys(d, p.headers, "CC");
+        collect_keys(d, p.headers, "BCC");
+    }
+    address.more_keys = d->keys;
+    address.more_key_count = d->key_count;
+    return route_find(&d->routes, v, &address, &ex);
+}
+
+static void
+append_later(struct dead_letters *d, struct queue *q, struct message *letter, uint32_t number)
+{
+    if (d->append_count == d->append_capacity) {
+        d->append_capacity = d->append_capacity == 0 ? SLICE : d->append_capacity * 2;
+        d->appends = mem_resize(d->appends, d->append_capacity * sizeof(*d->appends));
+    }
+    message_ref(letter);
+    d->appends[d->append_count++] = (struct append){
+        .queue = q,
+        .entry = { .message = letter, .priority = letter->priority },
+        .publish = number,
+    };
+}
+
+/* One dead message on its way: its letter, and the queues that are to get it. Returns whether any
+ * is. */
+static bool
+route_one(struct dead_letters *d, struct queue *q, const struct address *a, const struct dead *dead,
+          uint32_t number)
+{
+    const struct message *m = dead->entry.message;
+    const struct death death = {
+        .reason = dead->reason,
+        .queue = q->name,
+        .wall_s = clock_wall_us() / 1000000,
+        .exchange = bytes_of(a->exchange, a->exchange_size),
+        .key = a->has_key ? bytes_of(a->key, a->key_size) : message_key(m),
+        .has_new_key = a->has_key,
+    };
+    struct message *letter = death_letter(m, &death);
+    if (letter == NULL)
+        return false;
+    const struct route *route = find_route(d, q->vhost, letter);
+    bool any = false;
+    for (uint32_t i = 0; route != NULL && i < route->queue_count; i++) {
+        if (death_is_cycle(letter, dead->reason, route->queues[i]->name))
+            continue;
+        append_later(d, route->queues[i], letter, number);
+        any = true;
+    }
+    message_unref(letter);
+    return any;
+}
+
+static int
+append_order(const void *a, const void *b)
+{
+    const struct append *x = a;
+    const struct append *y = b;
+    if (x->queue != y->queue)
+        return (uintptr_t)x->queue < (uintptr_t)y->queue ? -1 : 1;
+    return (x->publish > y->publish) - (x->publish < y->publish);
+}
+
+/* Appends all, each queue's together. `is_left` gets which numbers a queue did not take. */
+static void
+append_all(struct dead_letters *d, bool *is_left)
+{
+    if (d->append_count > 1)
+        qsort(d->appends, d->append_count, sizeof(*d->appends), append_order);
+    for (size_t from = 0; from < d->append_count;) {
+        size_t to = from + 1;
+        while (to < d->append_count && d->appends[to].queue == d->appends[from].queue)
+            to++;
+        queue_append(d->appends[from].queue, d->appends + from, to - from);
+        from = to;
+    }
+    for (size_t i = 0; i < d->append_count; i++) {
+        const struct append *item = &d->appends[i];
+        if (item->outcome == APPEND_REJECTED)
+            is_left[item->publish] = true;
+        if (item->outcome != APPEND_DONE)
+            message_unref(item->entry.message);
+    }
+    d->append_count = 0;
+}
+
+/* What has been moved need not be kept any more. */
+static void
+bury(struct queue *q, const struct dead *items, size_t count)
+{
+    struct effects settled;
+    effects_init(&settled, q, EFFECT_SETTLE);
+    for (size_t i = 0; i < count; i++)
+        effects_add_settled(&settled, &items[i].entry);
+    lock_acquire(&q->lock);
+    queue_forget_deliveries(q, items, count);
+    queue_note_moved(q, items, count, effects_push(&settled, q, 0));
+    lock_release(&q->lock);
+    effects_fini(&settled);
+    for (size_t i = 0; i < count; i++)
+        message_unref(items[i].entry.message);
+}
+
+static void
+try_later(struct dead_letters *d, struct queue *q, const struct dead *item)
+{
+    struct list *last = d->retried.prev;
+    struct batch_of_dead *b = NULL;
+    if (last != &d->retried)
+        b = LIST_CONTAINER(last, struct batch_of_dead, link);
+    if (b == NULL || b->queue != q) {
+        b = mem_alloc_zeroed(sizeof(*b));
+        b->queue = q;
+        queue_ref(q);
+        list_push(&d->retried, &b->link);
+    }
+    b->items = mem_resize(b->items, (b->count + 1) * sizeof(*b->items));
+    b->items[b->count++] = *item;
+}
+
+static void
+move_slice(struct dead_letters *d, struct queue *q, struct dead *items, size_t count)
+{
+    const struct address a = address_of(q);
+    bool is_left[SLICE] = { false };
+    for (size_t i = 0; a.has_exchange && i < count; i++)
+        is_left[i] = !route_one(d, q, &a, &items[i], (uint32_t)i) && a.at_least_once;
+    append_all(d, is_left);
+    route_cache_release(&d->routes);
+    size_t moved = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_left[i] && a.at_least_once && !atomic_load(&q->deleted))
+            try_later(d, q, &items[i]);
+        else
+            items[moved++] = items[i];
+    }
+    bury(q, items, moved);
+}
+
+static bool
+is_stopping(struct dead_letters *d)
+{
+    lock_acquire(&d->lock);
+    const bool stopping = d->stopping;
+    lock_release(&d->lock);
+    return stopping;
+}
+
+/* The lock is held. */
+static void
+sleep_ms(struct dead_letters *d, uint32_t ms) UNCHECKED_LOCKING
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&d->wake, &d->lock.mutex, &until);
+}
+
+/* The store is behind: what is dead can wait where it is. */
+static void
+wait_for_store(struct dead_letters *d)
+{
+    while (door_is_full(d->door) && !is_stopping(d)) {
+        lock_acquire(&d->lock);
+        sleep_ms(d, FULL_WAIT_MS);
+        lock_release(&d->lock);
+    }
+}
+
+static void
+move_batch(struct dead_letters *d, struct batch_of_dead *b)
+{
+    for (size_t from = 0; from < b->count; from += SLICE) {
+        const size_t left = b->count - from;
+        wait_for_store(d);
+        move_slice(d, b->queue, b->items + from, left < SLICE ? left : SLICE);
+    }
+    queue_unref(b->queue);
+    mem_free(b->items);
+    mem_free(b);
+}
+
+/* What has been posted, and now and then what is tried again. False when all is done for ever. */
+static bool
+take_posted(struct dead_letters *d, struct list *out, uint64_t *retried_ms) UNCHECKED_LOCKING
+{
+    list_init(out);
+    lock_acquire(&d->lock);
+    while (list_is_empty(&d->posted) && !d->stopping) {
+        if (list_is_empty(&d->retried))
+            pthread_cond_wait(&d->wake, &d->lock.mutex);
+        else if (clock_monotonic_ms() < *retried_ms + RETRY_MS)
+            sleep_ms(d, RETRY_MS);
+        else
+            break;
+    }
+    list_move_all(out, &d->posted);
+    const bool goes_on = !d->stopping || !list_is_empty(out);
+    const bool stopping = d->stopping;
+    lock_release(&d->lock);
+    if (!stopping && clock_monotonic_ms() >= *retried_ms + RETRY_MS) {
+        *retried_ms = clock_monotonic_ms();
+        list_move_all(out, &d->retried);
+    }
+    return goes_on;
+}
+
+static void *
+dead_letters_main(void *argument)
+{
+    struct dead_letters *d = argument;
+    struct list batches;
+    uint64_t retried_ms = 0;
+    while (take_posted(d, &batches, &retried_ms)) {
+        while (!list_is_empty(&batches)) {
+            struct batch_of_dead *b = LIST_CONTAINER(batches.next, struct batch_of_dead, link);
+            list_unlink(&b->link);
+            move_batch(d, b);
+        }
+    }
+    return NULL;
+}
+
+struct dead_letters *
+dead_letters_create(struct door *door)
+{
+    struct dead_letters *d = mem_alloc_zeroed(sizeof(*d));
+    pthread_condattr_t monotonic;
+    d->door = door;
+    lock_init(&d->lock);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    list_init(&d->posted);
+    list_init(&d->retried);
+    route_cache_init(&d->routes);
+    const int error = pthread_create(&d->thread, NULL, dead_letters_main, d);
+    if (error != 0)
+        PANIC("cannot start the dead-letter thread: error %d; raise the limit of threads", error);
+    pthread_setname_np(d->thread, "dead-letters");
+    return d;
+}
+
+void
+dead_letters_stop(struct dead_letters *d)
+{
+    lock_acquire(&d->lock);
+    d->stopping = true;
+    lock_release(&d->lock);
+    pthread_cond_signal(&d->wake);
+    pthread_join(d->thread, NULL);
+    while (!list_is_empty(&d->retried)) {
+        struct batch_of_dead *b = LIST_CONTAINER(d->retried.next, struct batch_of_dead, link);
+        for (size_t i = 0; i < b->count; i++)
+            message_unref(b->items[i].entry.message);
+        list_unlink(&b->link);
+        queue_unref(b->queue);
+        mem_free(b->items);
+        mem_free(b);
+    }
+    route_cache_fini(&d->routes); /* It holds references to queues and exchanges. */
+}
+
+void
+dead_letters_destroy(struct dead_letters *d)
+{
+    mem_free(d->appends);
+    mem_free(d->keys);
+    pthread_cond_destroy(&d->wake);
+    lock_fini(&d->lock);
+    mem_free(d);
+}

@@ -1,0 +1,44 @@
+#ifndef BROKER_CORE_LEAVING_H
+#define BROKER_CORE_LEAVING_H
+
+/*
+ * What leaves a queue in one step, to be dealt with once the queue's lock is released: messages
+ * whose references go, and those that died in it and go to its dead-letter exchange. A zeroed
+ * struct is empty.
+ */
+
+#include "broker/core/entry.h"
+
+#include <stddef.h>
+
+struct queue;
+
+enum death_reason {
+    DEATH_REJECTED,
+    DEATH_EXPIRED,
+    DEATH_MAXLEN,
+    DEATH_DELIVERY_LIMIT,
+    DEATH_DELAYED, /* No death: its time has come, and its exchange routes it now. */
+};
+
+struct dead {
+    struct entry entry; /* With its reference; its record is still alive. */
+    enum death_reason reason;
+};
+
+struct leaving {
+    struct message **messages;
+    size_t message_count;
+    size_t message_capacity;
+    struct dead *dead;
+    size_t dead_count;
+    size_t dead_capacity;
+};
+
+void leaving_add(struct leaving *l, struct message *m);
+void leaving_add_dead(struct leaving *l, const struct entry *e, enum death_reason reason);
+
+/* Lets go of the messages, and hands the dead over to be dead-lettered. No lock is held. */
+void leaving_release(struct leaving *l, struct queue *q);
+
+#endif

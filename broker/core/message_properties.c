@@ -1,0 +1,97 @@
+#include "broker/core/message_properties.h"
+
+#include "amqp/table.h"
+#include "broker/base/mem.h"
+
+static void
+properties_append(const struct properties *p, struct buf *out)
+{
+    const size_t size = properties_size(p);
+    struct wire_writer w = wire_writer_of(buf_reserve(out, size), size);
+    properties_encode(&w, p);
+    out->size += size;
+}
+
+static struct properties
+properties_of(const struct message *m)
+{
+    struct properties p;
+    if (properties_decode(message_properties(m), &p) == WIRE_OK)
+        return p;
+    return (struct properties){ 0 }; /* Only a record that is damaged comes here. */
+}
+
+struct message *
+message_readdress(const struct message *m, const struct properties *p, struct bytes exchange,
+                  struct bytes key)
+{
+    struct buf encoded = { 0 };
+    properties_append(p, &encoded);
+    struct message *copy = message_create(exchange, key, buf_bytes(&encoded), m->body_size);
+    buf_fini(&encoded);
+    if (copy == NULL)
+        return NULL;
+    copy->is_persistent = m->is_persistent;
+    copy->priority = m->priority;
+    message_note_properties(copy, p);
+    if (m->body_size > 0)
+        memcpy(message_body(copy), message_body_bytes(m).data, m->body_size);
+    message_charge((int64_t)m->body_size);
+    return copy;
+}
+
+struct message *
+message_with(const struct message *m, const struct properties *p)
+{
+    return message_readdress(m, p, message_exchange(m), message_key(m));
+}
+
+void
+message_note_properties(struct message *m, const struct properties *p)
+{
+    struct table_field f;
+    m->has_expiration = (p->flags & PROPERTY_EXPIRATION) != 0;
+    m->has_bcc = (p->flags & PROPERTY_HEADERS) && table_find(p->headers, BYTES_LITERAL("BCC"), &f);
+}
+
+/* The text has been checked when the message came in: digits, maybe behind a sign. */
+uint64_t
+message_expiration_ms(const struct message *m)
+{
+    if (!m->has_expiration)
+        return UINT64_MAX;
+    const struct properties p = properties_of(m);
+    uint64_t value = 0;
+    for (size_t i = 0; i < p.expiration.size && value <= EXPIRATION_MAX_MS; i++)
+        if (p.expiration.data[i] >= '0' && p.expiration.data[i] <= '9')
+            value = value * 10 + (p.expiration.data[i] - '0');
+    return value;
+}
+
+void
+headers_without(struct bytes headers, const char *name, struct buf *out)
+{
+    struct table_field f;
+    for (struct table_iterator i = table_iterate(headers); table_next(&i, &f);)
+        if (!bytes_equal(f.name, bytes_of_string(name)))
+            table_append(out, &f);
+}
+
+void
+message_properties_for_delivery(const struct message *m, int64_t deliveries, struct buf *out)
+{
+    struct properties p = properties_of(m);
+    struct buf headers = { 0 };
+    struct buf counted = { 0 };
+    if (p.flags & PROPERTY_HEADERS)
+        headers_without(p.headers, "BCC", &headers);
+    if (deliveries >= 0) {
+        headers_without(buf_bytes(&headers), "x-delivery-count", &counted);
+        table_put_integer(&counted, "x-delivery-count", deliveries);
+        p.flags |= PROPERTY_HEADERS;
+    }
+    p.headers = buf_bytes(deliveries >= 0 ? &counted : &headers);
+    properties_append(&p, out);
+    buf_fini(&headers);
+    buf_fini(&counted);
+}

@@ -1,0 +1,37 @@
+#ifndef BROKER_CORE_MESSAGE_PROPERTIES_H
+#define BROKER_CORE_MESSAGE_PROPERTIES_H
+
+/*
+ * Looking into the properties of a message, and making it anew with others: blocks do not change
+ * once made. Properties of a message that was published decode: that was checked when it came in.
+ * Pure; any thread.
+ */
+
+#include "amqp/properties.h"
+#include "broker/base/buf.h"
+#include "broker/core/message.h"
+
+#define EXPIRATION_MAX_MS UINT64_C(315360000000) /* Ten years. */
+
+/* The same message with other properties, which may point into it; with one reference. NULL if
+ * there is no memory. */
+struct message *message_with(const struct message *m, const struct properties *p);
+
+/* And with another exchange and routing key. */
+struct message *message_readdress(const struct message *m, const struct properties *p,
+                                  struct bytes exchange, struct bytes key);
+
+/* What the message's block tells of its properties without decoding them. */
+void message_note_properties(struct message *m, const struct properties *p);
+
+/* After how many milliseconds the publisher wants it to expire; UINT64_MAX: never. */
+uint64_t message_expiration_ms(const struct message *m);
+
+/* The properties as a consumer gets them: without BCC, and, unless it is negative, with the number
+ * of earlier deliveries. Encoded, appended to `out`. */
+void message_properties_for_delivery(const struct message *m, int64_t deliveries, struct buf *out);
+
+/* Appends all fields of a table but those of that name. */
+void headers_without(struct bytes headers, const char *name, struct buf *out);
+
+#endif
