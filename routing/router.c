@@ -7,10 +7,9 @@
 #include "routing/router_internal.h"
 
 static const struct router_ops *const router_types[] = {
-    [ROUTER_DIRECT] = &router_direct,
-    [ROUTER_FANOUT] = &router_fanout,
-    [ROUTER_TOPIC] = &router_topic,
-    [ROUTER_HEADERS] = &router_headers,
+    [ROUTER_DIRECT] = &router_direct, [ROUTER_FANOUT] = &router_fanout,
+    [ROUTER_TOPIC] = &router_topic,   [ROUTER_HEADERS] = &router_headers,
+    [ROUTER_HASH] = &router_hash,     [ROUTER_RANDOM] = &router_random,
 };
 
 #define ROUTER_TYPE_COUNT (sizeof(router_types) / sizeof(router_types[0]))
@@ -44,6 +43,7 @@ void
 destination_init(struct destination *d, enum destination_kind kind)
 {
     d->kind = kind;
+    d->number = 0;
     list_init(&d->bindings);
 }
 
@@ -52,6 +52,8 @@ router_init(struct router *r, enum router_type type)
 {
     ASSERT(type < ROUTER_TYPE_COUNT);
     r->type = type;
+    r->hash_source = HASH_KEY;
+    r->hash_header = BYTES_NONE;
     list_init(&r->bindings);
     r->identities = (struct map){ 0 };
     r->index = NULL;
@@ -254,7 +256,7 @@ router_resolve(struct router *start, const struct route_query *query,
     /* The set of routers grows at its end while it is walked, and takes none twice. */
     for (size_t i = 0; i < pass.routers.count; i++) {
         const struct router *r = router_of_destination(pass.routers.items[i]);
-        trace.depends_on_headers |= router_ops(r)->uses_headers;
+        trace.depends_on_headers |= router_ops(r)->uses_headers || r->hash_source != HASH_KEY;
         pass.led_somewhere = false;
         if (r->identities.count > 0)
             router_ops(r)->route(r, &pass);

@@ -24,9 +24,11 @@ enum router_type {
     ROUTER_FANOUT,
     ROUTER_TOPIC,
     ROUTER_HEADERS,
+    ROUTER_HASH,
+    ROUTER_RANDOM,
 };
 
-/* "direct", "fanout", "topic" or "headers". */
+/* "direct", "fanout", "topic", "headers", "x-consistent-hash" or "x-random". */
 const char *router_type_name(enum router_type type);
 
 /* False if there is no type of that name. */
@@ -40,15 +42,28 @@ enum destination_kind {
 /* Something that bindings lead to. Must not move while it has bindings. */
 struct destination {
     enum destination_kind kind;
+    uint64_t number;      /* Of the owner's choice, the same after a restart; for ROUTER_HASH. */
     struct list bindings; /* Of struct binding, by in_destination. */
 };
 
 /* A destination without bindings holds nothing: there is no fini, only destination_unbind_all. */
 void destination_init(struct destination *d, enum destination_kind kind);
 
+/* What of a message a ROUTER_HASH looks at. */
+enum hash_source {
+    HASH_KEY,
+    HASH_HEADER,
+    HASH_MESSAGE_ID,
+    HASH_CORRELATION_ID,
+    HASH_TIMESTAMP,
+    HASH_SOURCE_COUNT,
+};
+
 /* The routing table of one exchange. Must not move after router_init. */
 struct router {
     enum router_type type;
+    enum hash_source hash_source;   /* Set by the owner, after router_init. */
+    struct bytes hash_header;       /* For HASH_HEADER. Borrowed. */
     struct list bindings;           /* As their source, oldest first; by in_source. */
     struct map identities;          /* The same bindings, by all that tells them apart. */
     void *index;                    /* What the type looks keys up in; NULL without bindings. */
@@ -97,6 +112,8 @@ enum bind_result {
     BIND_ADDED,
     BIND_EXISTS,        /* There is an equal one already; nothing changed. */
     BIND_INVALID_MATCH, /* x-match is not a string or not one of the known ones; nothing changed. */
+    BIND_NOT_A_WEIGHT,  /* The key is to be a number; nothing changed. */
+    BIND_NO_WEIGHT,     /* The number is 0, or less; nothing changed. */
 };
 
 /* Copies the key and the arguments. */
@@ -137,6 +154,9 @@ struct route_query {
      * anywhere is there reason to use an alternate. */
     const struct bytes *more_keys;
     size_t more_key_count;
+    /* By hash_source, from HASH_MESSAGE_ID on; octets that stand for the property's value. May be
+     * NULL. */
+    const struct bytes *properties;
 };
 
 /* What routing needs to know from the broker. */
@@ -149,7 +169,7 @@ struct route_context {
 /* What the result hung on, for those who cache it. */
 struct route_trace {
     bool through_others;     /* Other routers than the first were consulted. */
-    bool depends_on_headers; /* The same key may lead elsewhere with other headers. */
+    bool depends_on_headers; /* The same key may lead elsewhere with another message. */
     bool alternate_missing;  /* A router led nowhere and had no alternate: that may change. */
 };
 

@@ -47,20 +47,20 @@ direct_key_create(struct map *index, struct bytes octets, uint64_t hash)
     return key;
 }
 
-static void *
+void *
 direct_index_create(void)
 {
     return mem_alloc_zeroed(sizeof(struct map));
 }
 
-static void
+void
 direct_index_destroy(void *index)
 {
     map_fini(index);
     mem_free(index);
 }
 
-static enum bind_result
+enum bind_result
 direct_add(struct router *r, struct binding *binding, const struct binding_request *request)
 {
     (void)request;
@@ -73,7 +73,7 @@ direct_add(struct router *r, struct binding *binding, const struct binding_reque
     return BIND_ADDED;
 }
 
-static void
+void
 direct_remove(struct router *r, struct binding *binding)
 {
     struct direct_key *key = binding->index_entry;
@@ -84,14 +84,20 @@ direct_remove(struct router *r, struct binding *binding)
     mem_free(key);
 }
 
+const struct list *
+direct_find(const struct router *r, struct bytes key)
+{
+    const struct direct_key *found = direct_key_find(r->index, key, bytes_hash(key));
+    return found == NULL ? NULL : &found->bindings;
+}
+
 static void
 direct_route(const struct router *r, struct route_pass *pass)
 {
     for (size_t i = 0; i < route_pass_key_count(pass); i++) {
-        const struct bytes wanted = route_pass_key(pass, i);
-        const struct direct_key *key = direct_key_find(r->index, wanted, bytes_hash(wanted));
-        if (key != NULL)
-            route_pass_follow_index(pass, &key->bindings);
+        const struct list *bindings = direct_find(r, route_pass_key(pass, i));
+        if (bindings != NULL)
+            route_pass_follow_index(pass, bindings);
     }
 }
 

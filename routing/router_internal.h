@@ -39,7 +39,7 @@ route_pass_key_count(const struct route_pass *pass)
 
 struct router_ops {
     const char *name;
-    bool uses_headers;
+    bool uses_headers; /* Or anything but the key. */
 
     /* Makes and frees router->index. Both NULL if the type needs none. The index exists while
      * there are bindings, so that idle exchanges cost nothing. */
@@ -60,5 +60,17 @@ extern const struct router_ops router_direct;
 extern const struct router_ops router_fanout;
 extern const struct router_ops router_topic;
 extern const struct router_ops router_headers;
+extern const struct router_ops router_hash;
+extern const struct router_ops router_random;
+
+/* What router_direct does, for types that look keys up like it. */
+void *direct_index_create(void);
+void direct_index_destroy(void *index);
+enum bind_result direct_add(struct router *r, struct binding *binding,
+                            const struct binding_request *request);
+void direct_remove(struct router *r, struct binding *binding);
+
+/* Bindings of one key, by in_index; NULL if there are none. */
+const struct list *direct_find(const struct router *r, struct bytes key);
 
 #endif

@@ -126,12 +126,13 @@ collect_keys(struct dead_letters *d, struct bytes headers, const char *name)
 }
 
 static const struct route *
-find_route(struct dead_letters *d, struct vhost *v, const struct message *letter)
+find_route(struct dead_letters *d, struct vhost *v, const struct message *letter,
+           struct bytes exchange)
 {
     struct amqp_exception ex;
     struct properties p;
     struct route_address address = {
-        .exchange = message_exchange(letter),
+        .exchange = exchange,
         .key = message_key(letter),
         .is_ours = true,
     };
@@ -139,6 +140,7 @@ find_route(struct dead_letters *d, struct vhost *v, const struct message *letter
     if (properties_decode(message_properties(letter), &p) == WIRE_OK &&
         p.flags & PROPERTY_HEADERS) {
         address.headers = p.headers;
+        address.properties = &p;
         collect_keys(d, p.headers, "CC");
         collect_keys(d, p.headers, "BCC");
     }
@@ -162,13 +164,12 @@ append_later(struct dead_letters *d, struct queue *q, struct message *letter, ui
     };
 }
 
-/* One dead message on its way: its letter, and the queues that are to get it. Returns whether any
- * is. */
-static bool
-route_one(struct dead_letters *d, struct queue *q, const struct address *a, const struct dead *dead,
-          uint32_t number)
+static struct message *
+letter_of(const struct queue *q, const struct address *a, const struct dead *dead)
 {
     const struct message *m = dead->entry.message;
+    if (dead->reason == DEATH_DELAYED)
+        return message_without_delay(m);
     const struct death death = {
         .reason = dead->reason,
         .queue = q->name,
@@ -177,13 +178,24 @@ route_one(struct dead_letters *d, struct queue *q, const struct address *a, cons
         .key = a->has_key ? bytes_of(a->key, a->key_size) : message_key(m),
         .has_new_key = a->has_key,
     };
-    struct message *letter = death_letter(m, &death);
+    return death_letter(m, &death);
+}
+
+/* One dead message on its way: its letter, and the queues that are to get it. Returns whether any
+ * is. */
+static bool
+route_one(struct dead_letters *d, struct queue *q, const struct address *a, const struct dead *dead,
+          uint32_t number)
+{
+    struct message *letter = letter_of(q, a, dead);
     if (letter == NULL)
         return false;
-    const struct route *route = find_route(d, q->vhost, letter);
+    const bool is_delayed = dead->reason == DEATH_DELAYED;
+    const struct route *route =
+        find_route(d, q->vhost, letter, is_delayed ? q->delays_for : message_exchange(letter));
     bool any = false;
     for (uint32_t i = 0; route != NULL && i < route->queue_count; i++) {
-        if (death_is_cycle(letter, dead->reason, route->queues[i]->name))
+        if (!is_delayed && death_is_cycle(letter, dead->reason, route->queues[i]->name))
             continue;
         append_later(d, route->queues[i], letter, number);
         any = true;
@@ -264,7 +276,8 @@ move_slice(struct dead_letters *d, struct queue *q, struct dead *items, size_t c
 {
     const struct address a = address_of(q);
     bool is_left[SLICE] = { false };
-    for (size_t i = 0; a.has_exchange && i < count; i++)
+    const bool moves = a.has_exchange || q->delays_for.size > 0;
+    for (size_t i = 0; moves && i < count; i++)
         is_left[i] = !route_one(d, q, &a, &items[i], (uint32_t)i) && a.at_least_once;
     append_all(d, is_left);
     route_cache_release(&d->routes);

@@ -68,7 +68,8 @@ uint64_t
 definition_keep_exchange(struct vhost *v, const struct exchange *x)
 {
     struct buf row = { 0 };
-    const uint8_t flags[] = { (uint8_t)x->router.type, x->auto_delete, x->internal };
+    const uint8_t flags[] = { (uint8_t)x->router.type, x->auto_delete,
+                              (uint8_t)((x->internal ? 1u : 0u) | (x->is_delayed ? 2u : 0u)) };
     buf_append(&row, flags, sizeof(flags));
     key_add(&row, x->arguments);
     return push(v, EFFECT_PUT, exchange_key(v, x), row);
@@ -86,7 +87,8 @@ definition_keep_queue(struct vhost *v, const struct queue *q)
     struct buf row = { 0 };
     store_be64(buf_reserve(&row, 8), q->log);
     row.size += 8;
-    const uint8_t flags[] = { q->auto_delete };
+    const uint8_t flags[] = { (uint8_t)((q->auto_delete ? 1u : 0u) |
+                                        (q->delays_for.size > 0 ? 2u : 0u)) };
     buf_append(&row, flags, sizeof(flags));
     key_add(&row, q->arguments);
     return push(v, EFFECT_PUT, queue_key(v, q), row);
@@ -183,12 +185,13 @@ static bool
 decode_exchange(struct bytes key, struct bytes row, struct definition *out)
 {
     if (!take_part(&key, &out->name) || key.size != 0 || row.size < 3 ||
-        row.data[0] > ROUTER_HEADERS)
+        row.data[0] > ROUTER_RANDOM)
         return false;
     out->kind = DEFINITION_EXCHANGE;
     out->type = (enum router_type)row.data[0];
     out->auto_delete = row.data[1] != 0;
-    out->internal = row.data[2] != 0;
+    out->internal = (row.data[2] & 1u) != 0;
+    out->is_delayed = (row.data[2] & 2u) != 0;
     return take_arguments(bytes_of(row.data + 3, row.size - 3), out);
 }
 
@@ -199,7 +202,8 @@ decode_queue(struct bytes key, struct bytes row, struct definition *out)
         return false;
     out->kind = DEFINITION_QUEUE;
     out->log = load_be64(row.data);
-    out->auto_delete = row.data[8] != 0;
+    out->auto_delete = (row.data[8] & 1u) != 0;
+    out->is_delayed = (row.data[8] & 2u) != 0;
     return out->log != 0 && take_arguments(bytes_of(row.data + 9, row.size - 9), out);
 }
 

@@ -27,6 +27,7 @@ struct definition {
     enum router_type type;
     bool auto_delete;
     bool internal;
+    bool is_delayed; /* An exchange that delays, or the queue of one. */
     uint64_t log;
     uint64_t sequence; /* Of a watermark, or a count of deliveries. */
     uint32_t count;

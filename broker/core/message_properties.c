@@ -95,3 +95,36 @@ message_properties_for_delivery(const struct message *m, int64_t deliveries, str
     buf_fini(&headers);
     buf_fini(&counted);
 }
+
+static int64_t
+delay_of(const struct properties *p)
+{
+    struct table_field f;
+    int64_t delay;
+    if (!(p->flags & PROPERTY_HEADERS) || !table_find(p->headers, BYTES_LITERAL("x-delay"), &f) ||
+        !table_field_integer(&f, &delay) || delay <= 0)
+        return 0;
+    return delay < (int64_t)DELAY_MAX_MS ? delay : (int64_t)DELAY_MAX_MS;
+}
+
+uint64_t
+message_delay_ms(const struct message *m)
+{
+    const struct properties p = properties_of(m);
+    return (uint64_t)delay_of(&p);
+}
+
+struct message *
+message_without_delay(const struct message *m)
+{
+    struct properties p = properties_of(m);
+    struct buf headers = { 0 };
+    const int64_t delay = delay_of(&p);
+    headers_without(p.headers, "x-delay", &headers);
+    table_put_integer(&headers, "x-delay", -delay);
+    p.headers = buf_bytes(&headers);
+    p.flags |= PROPERTY_HEADERS;
+    struct message *over = message_with(m, &p);
+    buf_fini(&headers);
+    return over;
+}

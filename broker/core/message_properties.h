@@ -12,6 +12,7 @@
 #include "broker/core/message.h"
 
 #define EXPIRATION_MAX_MS UINT64_C(315360000000) /* Ten years. */
+#define DELAY_MAX_MS UINT64_C(3153600000000)     /* A hundred. */
 
 /* The same message with other properties, which may point into it; with one reference. NULL if
  * there is no memory. */
@@ -26,6 +27,13 @@ void message_note_properties(struct message *m, const struct properties *p);
 
 /* After how many milliseconds the publisher wants it to expire; UINT64_MAX: never. */
 uint64_t message_expiration_ms(const struct message *m);
+
+/* The header x-delay, in milliseconds; 0 if there is none that is positive. */
+uint64_t message_delay_ms(const struct message *m);
+
+/* The message when its delay is over: the header is negative, so that it is not delayed again. With
+ * one reference; NULL if there is no memory. */
+struct message *message_without_delay(const struct message *m);
 
 /* The properties as a consumer gets them: without BCC, and, unless it is negative, with the number
  * of earlier deliveries. Encoded, appended to `out`. */

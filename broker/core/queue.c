@@ -3,6 +3,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/mem.h"
 #include "broker/core/effects.h"
+#include "broker/core/exchange.h"
 #include "broker/core/message_properties.h"
 #include "broker/core/outbox.h"
 #include "broker/core/queue_internal.h"
@@ -39,6 +40,8 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     q->effective = spec->effective;
     q->durable = spec->durable;
     q->auto_delete = spec->auto_delete;
+    q->delays_for =
+        bytes_of(q->name.data + (q->name.size - spec->delays_for.size), spec->delays_for.size);
     q->owner = spec->owner;
     q->door = door;
     q->pager = vhost == NULL ? NULL : vhost->pager;
@@ -52,6 +55,7 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     atomic_init(&q->used_ms, clock_monotonic_ms());
     list_init(&q->in_connection);
     destination_init(&q->destination, DESTINATION_QUEUE);
+    q->destination.number = name_number(q->name);
     atomic_init(&q->refs, 1);
     lock_init(&q->lock);
     q->levels = mem_alloc_zeroed((q->effective.max_priority + 1u) * sizeof(*q->levels));
@@ -135,9 +139,10 @@ void
 queue_die(struct queue *q, const struct entry *e, enum death_reason reason, struct effects *settled,
           struct leaving *leaving)
 {
-    if (atomic_load_explicit(&q->limits.dead_letters, memory_order_relaxed) &&
+    const bool is_delayed = q->delays_for.size > 0;
+    if ((is_delayed || atomic_load_explicit(&q->limits.dead_letters, memory_order_relaxed)) &&
         !atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        leaving_add_dead(leaving, e, reason);
+        leaving_add_dead(leaving, e, is_delayed ? DEATH_DELAYED : reason);
         return;
     }
     deliveries_forget(q, e->sequence);
@@ -243,6 +248,8 @@ wants_record(const struct queue *q, const struct append *item)
 static uint64_t
 due_of(const struct queue *q, const struct message *m)
 {
+    if (q->delays_for.size > 0)
+        return clock_monotonic_ms() + message_delay_ms(m);
     const uint64_t own = message_expiration_ms(m);
     const uint64_t all = atomic_load_explicit(&q->limits.message_ttl_ms, memory_order_relaxed);
     const uint64_t ttl = own < all ? own : all;
@@ -451,7 +458,9 @@ queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *lef
     struct leaving leaving = { 0 };
     queue_touch(q);
     lock_acquire(&q->lock);
-    if (q->ready_count > 0 && queue_front_is_ready(q, &leaving))
+    if (q->delays_for.size > 0)
+        outcome = GET_EMPTY; /* Nothing in it is for anybody yet. */
+    else if (q->ready_count > 0 && queue_front_is_ready(q, &leaving))
         outcome = GET_DONE;
     else if (q->ready_count > 0)
         outcome = GET_LATER;

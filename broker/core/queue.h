@@ -56,8 +56,9 @@ struct queue {
     struct queue_arguments effective; /* Of it, only what policies do not change. */
     bool durable;
     bool auto_delete;
-    bool counts_deliveries; /* It keeps how often each came back, and tells consumers. */
-    uint64_t owner;         /* Id of the connection it is exclusive to; 0: not exclusive. */
+    bool counts_deliveries;  /* It keeps how often each came back, and tells consumers. */
+    struct bytes delays_for; /* The delayed exchange it holds messages for; in `name`. */
+    uint64_t owner;          /* Id of the connection it is exclusive to; 0: not exclusive. */
     struct door *door;
     struct pager *pager; /* NULL: messages never leave memory, and it has no watermark. */
     uint64_t log;        /* The log of priority 0; the others follow. 0 if not durable. */
@@ -107,6 +108,7 @@ struct queue_spec {
     struct queue_arguments effective;
     bool durable;
     bool auto_delete;
+    struct bytes delays_for; /* Empty for what clients declare. */
     uint64_t owner;
     uint64_t window;
     uint64_t log; /* That the store knows it by; 0 for a queue that is new. */

@@ -91,7 +91,7 @@ queue_consume(struct queue *q, struct consumer *c)
     lock_acquire(&q->lock);
     if (atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
         outcome = CONSUME_GONE;
-    } else if (q->has_exclusive_consumer ||
+    } else if (q->has_exclusive_consumer || q->delays_for.size > 0 ||
                (c->exclusive && (q->consumer_count > 0 || q->effective.single_active_consumer))) {
         outcome = CONSUME_EXCLUSIVE;
     } else {

@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/definition.h"
+#include "broker/core/vhost_internal.h"
 
 #include <stdio.h>
 
@@ -37,6 +38,15 @@ complain(struct recovery_state *s, const char *what, struct bytes key)
                    log_quote(key, quoted, sizeof(quoted)));
 }
 
+static struct bytes
+delays_for(const struct definition *d)
+{
+    const size_t prefix = strlen(PENDING_QUEUE_PREFIX);
+    return d->is_delayed && d->name.size > prefix
+               ? bytes_of(d->name.data + prefix, d->name.size - prefix)
+               : BYTES_NONE;
+}
+
 static void
 restore_queue(struct recovery_state *s, const struct definition *d, struct bytes key)
 {
@@ -45,6 +55,7 @@ restore_queue(struct recovery_state *s, const struct definition *d, struct bytes
         .arguments = d->arguments,
         .durable = true,
         .auto_delete = d->auto_delete,
+        .delays_for = delays_for(d),
         .window = s->broker->config->limits.outbox_bytes,
         .log = d->log,
     };
@@ -122,6 +133,7 @@ on_definition(void *context, struct bytes key, struct bytes row)
         vhost_restore_exchange(s->broker->vhost, &(struct exchange_spec){
                                                      .name = d.name,
                                                      .type = d.type,
+                                                     .is_delayed = d.is_delayed,
                                                      .arguments = d.arguments,
                                                      .durable = true,
                                                      .auto_delete = d.auto_delete,

@@ -1,5 +1,6 @@
 #include "broker/core/route.h"
 
+#include "amqp/properties.h"
 #include "broker/base/mem.h"
 #include "broker/core/headers.h"
 
@@ -120,6 +121,22 @@ route_by_name(struct route_cache *c, struct vhost *v, const struct route_address
     return r;
 }
 
+/* What exchanges of type x-consistent-hash may look at. */
+static void
+hash_properties(const struct route_address *a, struct bytes out[HASH_SOURCE_COUNT])
+{
+    const struct properties *p = a->properties;
+    memset(out, 0, HASH_SOURCE_COUNT * sizeof(out[0]));
+    if (p == NULL)
+        return;
+    if (p->flags & PROPERTY_MESSAGE_ID)
+        out[HASH_MESSAGE_ID] = p->message_id;
+    if (p->flags & PROPERTY_CORRELATION_ID)
+        out[HASH_CORRELATION_ID] = p->correlation_id;
+    if (p->flags & PROPERTY_TIMESTAMP)
+        out[HASH_TIMESTAMP] = bytes_of(&p->timestamp, sizeof(p->timestamp));
+}
+
 static struct route *
 route_resolve_locked(struct route_cache *c, struct vhost *v, struct exchange *x,
                      const struct route_address *a, bool *cacheable) REQUIRES_SHARED(v->topology)
@@ -127,13 +144,16 @@ route_resolve_locked(struct route_cache *c, struct vhost *v, struct exchange *x,
     struct headers headers = { 0 };
     if (a->headers.size > 0)
         headers_init(&headers, a->headers);
-    const struct route_query query = {
+    struct route_query query = {
         .key = a->key,
         .more_keys = a->more_keys,
         .more_key_count = a->more_key_count,
         .headers = headers.items,
         .header_count = headers.count,
     };
+    struct bytes properties[HASH_SOURCE_COUNT];
+    hash_properties(a, properties);
+    query.properties = properties;
     const struct route_context context = { alternate_of, v };
     /* The epochs stand still while we hold the lock. */
     const struct route_trace trace = router_resolve(&x->router, &query, &context, &c->found);

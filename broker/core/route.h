@@ -44,8 +44,9 @@ struct route_address {
     struct bytes key;
     const struct bytes *more_keys; /* CC and BCC. */
     size_t more_key_count;
-    struct bytes headers; /* Table; only headers exchanges look at it. */
-    bool is_ours;         /* No client publishes: internal exchanges are open. */
+    struct bytes headers;                /* Table; only headers exchanges look at it. */
+    const struct properties *properties; /* For hashing; may be NULL. */
+    bool is_ours;                        /* No client publishes: internal exchanges are open. */
 };
 
 /* The route, maybe to no queue at all; NULL with 404 or 403 in `ex`. */

@@ -112,6 +112,12 @@ bind_locked(struct vhost *v, const struct bind_spec *spec, struct binding_reques
     switch (router_bind(&ends.source->router, request)) {
     case BIND_INVALID_MATCH:
         return raise_invalid_match(spec->arguments, ex);
+    case BIND_NOT_A_WEIGHT:
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                          "The binding key must be an integer: <<\"%.*s\">>",
+                          BYTES_ARGS(spec->key));
+    case BIND_NO_WEIGHT:
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "The binding key must be greater than 0");
     case BIND_EXISTS:
         return true;
     case BIND_ADDED:

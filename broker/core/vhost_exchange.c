@@ -93,6 +93,8 @@ exchange_take_out(struct vhost *v, struct exchange *x, struct losers *losers) RE
     map_remove(&v->exchanges, &x->by_name);
     uint64_t ticket = forget_bindings_from(v, &x->router);
     ticket = later_of(ticket, forget_bindings_to(v, &x->router.destination));
+    if (x->pending != NULL)
+        ticket = later_of(ticket, pending_queue_end(v, x->pending));
     if (x->durable)
         ticket = later_of(ticket, definition_forget_exchange(v, x));
     destination_unbind_all(&x->router.destination, note_loser, losers);
@@ -138,14 +140,18 @@ exchange_equivalent(const struct exchange *x, const struct exchange_spec *spec,
 {
     char subject[OBJECT_NAME_SIZE];
     exchange_subject(subject, x->vhost, x->name);
-    if (x->router.type != spec->type)
+    if (x->is_delayed != spec->is_delayed || (!x->is_delayed && x->router.type != spec->type))
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
                           "inequivalent arg 'type' for %s: received '%s' but current is '%s'",
-                          subject, router_type_name(spec->type), router_type_name(x->router.type));
+                          subject,
+                          spec->is_delayed ? EXCHANGE_DELAYED_TYPE : router_type_name(spec->type),
+                          exchange_type_name(x));
     return bool_equivalent("durable", spec->durable, x->durable, subject, ex) &&
            bool_equivalent("auto_delete", spec->auto_delete, x->auto_delete, subject, ex) &&
            bool_equivalent("internal", spec->internal, x->internal, subject, ex) &&
-           argument_equivalent(spec->arguments, x->arguments, "alternate-exchange", subject, ex);
+           argument_equivalent(spec->arguments, x->arguments, "alternate-exchange", subject, ex) &&
+           (!x->is_delayed ||
+            argument_equivalent(spec->arguments, x->arguments, "x-delayed-type", subject, ex));
 }
 
 bool
@@ -167,6 +173,8 @@ vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64
         x = exchange_create(v, spec);
         map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
         exchange_changed(x);
+        if (x->is_delayed)
+            x->pending = pending_queue_get(v, x);
         if (x->durable)
             x->ticket = definition_keep_exchange(v, x);
         *ticket = x->ticket;
@@ -182,6 +190,8 @@ vhost_restore_exchange(struct vhost *v, const struct exchange_spec *spec)
     if (vhost_find_exchange(v, spec->name) == NULL) {
         struct exchange *x = exchange_create(v, spec);
         map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
+        if (x->is_delayed)
+            x->pending = pending_queue_get(v, x);
     }
     rwlock_write_end(&v->topology);
 }

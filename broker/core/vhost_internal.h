@@ -14,6 +14,14 @@ void queue_subject(char out[OBJECT_NAME_SIZE], const struct vhost *v, struct byt
 /* 405 if the queue is exclusive to another connection. */
 bool queue_check_owner(const struct queue *q, uint64_t connection, struct amqp_exception *ex);
 
+/* The queue that holds what a delayed exchange holds back, under the exchange's name behind a
+ * prefix that no client may use. With a reference; made if it is not there. */
+#define PENDING_QUEUE_PREFIX "amq.delayed."
+struct queue *pending_queue_get(struct vhost *v, const struct exchange *x) REQUIRES(v->topology);
+
+/* It goes with its exchange, and with what it holds. Returns a ticket, or 0. */
+uint64_t pending_queue_end(struct vhost *v, struct queue *q) REQUIRES(v->topology);
+
 /* Routes from x may have changed. */
 void exchange_changed(struct exchange *x);
 

@@ -64,6 +64,41 @@ queue_insert(struct vhost *v, const struct queue_spec *spec) REQUIRES(v->topolog
 }
 
 struct queue *
+pending_queue_get(struct vhost *v, const struct exchange *x)
+{
+    struct buf name = { 0 };
+    buf_append_bytes(&name, BYTES_LITERAL(PENDING_QUEUE_PREFIX));
+    buf_append_bytes(&name, x->name);
+    struct queue *q = vhost_find_queue(v, buf_bytes(&name));
+    if (q == NULL)
+        q = queue_insert(v, &(struct queue_spec){
+                                .name = buf_bytes(&name),
+                                .effective = QUEUE_ARGUMENTS_NONE,
+                                .durable = x->durable,
+                                .window = 1,
+                                .delays_for = x->name,
+                            });
+    buf_fini(&name);
+    queue_ref(q);
+    return q;
+}
+
+uint64_t
+pending_queue_end(struct vhost *v, struct queue *q)
+{
+    struct queue_remains remains = { 0 };
+    struct amqp_exception ex;
+    if (vhost_find_queue(v, q->name) != q)
+        return 0;
+    queue_end(q, false, false, &remains, &ex);
+    map_remove(&v->queues, &q->by_name);
+    const uint64_t ticket = q->durable ? definition_forget_queue(v, q) : 0;
+    queue_release_remains(q, &remains);
+    queue_unref(q);
+    return ticket;
+}
+
+struct queue *
 vhost_restore_queue(struct vhost *v, const struct queue_spec *spec)
 {
     rwlock_write(&v->topology);
@@ -113,6 +148,10 @@ vhost_delete_queue(struct vhost *v, struct queue *q, bool if_unused, bool if_emp
     struct queue_remains remains = { 0 };
     *ready = 0;
     *ticket = 0;
+    if (q->delays_for.size > 0 && !v->is_closing)
+        return amqp_raise(ex, AMQP_ACCESS_REFUSED,
+                          "queue '%.*s' in vhost '%.*s' belongs to exchange '%.*s': delete that",
+                          BYTES_ARGS(q->name), BYTES_ARGS(v->name), BYTES_ARGS(q->delays_for));
     rwlock_write(&v->topology);
     if (vhost_find_queue(v, q->name) == q) {
         ok = queue_end(q, if_unused, if_empty, &remains, ex);

@@ -76,6 +76,19 @@ batch_publish(struct worker *w, struct channel *ch, const struct route *route, s
     }
 }
 
+void
+batch_publish_to(struct worker *w, struct channel *ch, struct queue *q, struct message *m,
+                 uint64_t number)
+{
+    struct batch *b = &w->batch;
+    ASSERT(b->publish_count < BATCH_PUBLISHES_MAX);
+    const uint32_t publish = b->publish_count++;
+    b->publishes[publish] = (struct batch_publish){ .channel = ch, .number = number };
+    if (b->append_count == BATCH_APPENDS_MAX)
+        batch_apply_appends(w);
+    batch_append(w, q, m, publish);
+}
+
 static struct queue *
 queue_of(const void *item)
 {

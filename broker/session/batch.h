@@ -56,6 +56,10 @@ void batch_fini(struct batch *b);
 void batch_publish(struct worker *w, struct channel *ch, const struct route *route,
                    struct message *m, uint64_t number);
 
+/* The same for a queue, to which the caller holds a reference until the batch has been flushed. */
+void batch_publish_to(struct worker *w, struct channel *ch, struct queue *q, struct message *m,
+                      uint64_t number);
+
 /* Takes over the item's references (message, and queue if the consumer is NULL). */
 void batch_settle(struct worker *w, const struct settle *item);
 

@@ -163,7 +163,11 @@ find_route(struct channel *ch, const struct message *m, const struct properties 
            struct amqp_exception *ex)
 {
     struct extra_keys keys = { 0 };
-    struct route_address address = { .exchange = message_exchange(m), .key = message_key(m) };
+    struct route_address address = {
+        .exchange = message_exchange(m),
+        .key = message_key(m),
+        .properties = p,
+    };
     bool ok = true;
     if (p->flags & PROPERTY_HEADERS) {
         address.headers = p->headers;
@@ -179,6 +183,12 @@ find_route(struct channel *ch, const struct message *m, const struct properties 
     return route;
 }
 
+static bool
+is_delayed(const struct route *route, const struct message *m)
+{
+    return route->exchange != NULL && route->exchange->pending != NULL && message_delay_ms(m) > 0;
+}
+
 /* Routes and batches; takes over the reference, also when it fails. */
 static bool
 route_message(struct channel *ch, struct message *m, struct properties *p, bool mandatory,
@@ -190,6 +200,11 @@ route_message(struct channel *ch, struct message *m, struct properties *p, bool 
     if (send_reply(ch, m, number))
         return true;
     const struct route *route = find_route(ch, m, p, ex);
+    if (route != NULL && is_delayed(route, m)) {
+        /* The route keeps its exchange, and that the queue, until the batch has been flushed. */
+        batch_publish_to(w, ch, route->exchange->pending, m, number);
+        return true;
+    }
     if (route != NULL && route->queue_count == 0 && mandatory)
         return_message(ch, m);
     if (route == NULL) {

@@ -29,22 +29,19 @@ declare(struct channel *ch, const struct amqp_exchange_declare *m, struct bytes 
         uint64_t *ticket, struct amqp_exception *ex)
 {
     struct vhost *v = ch->connection->vhost;
-    enum router_type type;
-    if (!router_type_find(m->type, &type))
-        return amqp_raise(ex, AMQP_COMMAND_INVALID, "unknown exchange type '%.*s'",
-                          BYTES_ARGS(m->type));
-    if (!refuse_default(name, ex) || !check_alternate(v, name, m->arguments, ex))
-        return false;
-    struct buf arguments = { 0 };
-    table_canonical(m->arguments, &arguments);
-    const struct exchange_spec spec = {
+    struct exchange_spec spec = {
         .name = name,
-        .type = type,
-        .arguments = buf_bytes(&arguments),
+        .arguments = m->arguments,
         .durable = m->durable,
         .auto_delete = m->auto_delete,
         .internal = m->internal,
     };
+    if (!exchange_spec_parse(&spec, m->type, v->name, ex) || !refuse_default(name, ex) ||
+        !check_alternate(v, name, m->arguments, ex))
+        return false;
+    struct buf arguments = { 0 };
+    table_canonical(m->arguments, &arguments);
+    spec.arguments = buf_bytes(&arguments);
     const bool ok = vhost_declare_exchange(v, &spec, ticket, ex);
     buf_fini(&arguments);
     return ok;

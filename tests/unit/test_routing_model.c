@@ -136,8 +136,9 @@ check_message(struct model *m, size_t start, const struct message *message,
         headers[header_count++] = header_float("b", 1.0);
     if (message->a)
         headers[header_count++] = header_unsigned("a", 1);
-    const struct route_query query = { message->keys[0], headers, header_count, &message->keys[1],
-                                       message->key_count - 1 };
+    const struct route_query query = { message->keys[0],       headers,
+                                       header_count,           &message->keys[1],
+                                       message->key_count - 1, NULL };
     const struct route_context context = { model_alternate, m };
     route_set_clear(routes);
     const struct route_trace trace = router_resolve(&m->exchanges[start], &query, &context, routes);

@@ -358,7 +358,7 @@ test_more_keys_are_one_routing(void **state)
         bind_queue(&w, 1, "none", 3);
         bind_queue(&w, 1, "neither", 3);
         const struct bytes more[] = { BYTES_LITERAL("b"), BYTES_LITERAL("c") };
-        struct route_query query = { BYTES_LITERAL("a"), NULL, 0, more, COUNT(more) };
+        struct route_query query = { BYTES_LITERAL("a"), NULL, 0, more, COUNT(more), NULL };
         resolve_query(&w, 0, &query);
         expect_queues(&w, "01");
         /* One key that leads somewhere keeps all from the alternate. */
@@ -366,7 +366,7 @@ test_more_keys_are_one_routing(void **state)
         resolve_query(&w, 0, &query);
         expect_queues(&w, "01");
         const struct bytes neither[] = { BYTES_LITERAL("neither") };
-        query = (struct route_query){ BYTES_LITERAL("nor"), NULL, 0, neither, 1 };
+        query = (struct route_query){ BYTES_LITERAL("nor"), NULL, 0, neither, 1, NULL };
         resolve_query(&w, 0, &query);
         expect_queues(&w, "3");
         world_fini(&w);
