@@ -11,14 +11,15 @@ static void
 test_type_names(void **state)
 {
     (void)state;
-    static const char *const names[] = { "direct", "fanout", "topic", "headers" };
+    static const char *const names[] = { "direct",  "fanout",            "topic",
+                                         "headers", "x-consistent-hash", "x-random" };
     for (size_t i = 0; i < COUNT(all_types); i++) {
         enum router_type found = ROUTER_DIRECT;
         assert_string_equal(router_type_name(all_types[i]), names[i]);
         assert_true(router_type_find(bytes_of_string(names[i]), &found));
         assert_int_equal(found, all_types[i]);
     }
-    static const char *const unknown[] = { "", "Direct", "direc", "directs", "x-random" };
+    static const char *const unknown[] = { "", "Direct", "direc", "directs", "x-rando" };
     for (size_t i = 0; i < COUNT(unknown); i++) {
         enum router_type found = ROUTER_TOPIC;
         assert_false(router_type_find(bytes_of_string(unknown[i]), &found));
