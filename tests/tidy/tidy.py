@@ -26,9 +26,10 @@ FOLDERS = {
     'broker/net': ['broker/base'],
     'broker/core': ['amqp', 'routing', 'persistence', 'broker/net'],
     'broker/control': ['broker/base'],
+    'broker/config': ['broker/core'],
     'broker/session': ['broker/core', 'broker/control'],
     'broker/perf': ['amqp'],
-    'broker/cli': ['broker/session', 'broker/perf', 'certs'],
+    'broker/cli': ['broker/session', 'broker/config', 'broker/perf', 'certs'],
     'broker': ['broker/cli'],
 }
 
@@ -36,7 +37,7 @@ FOLDERS = {
 HIDDEN_LIBRARIES = [
     (re.compile(r'rocksdb/'), 'persistence', False),
     (re.compile(r'openssl/ssl\.h'), 'certs', False),
-    (re.compile(r'yaml\.h'), 'broker/cli', True),
+    (re.compile(r'yaml\.h'), 'broker/config', True),
 ]
 
 FILE_LINES_HARD, FILE_LINES_SOFT = 800, 500

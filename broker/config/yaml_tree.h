@@ -1,5 +1,5 @@
-#ifndef BROKER_CLI_YAML_TREE_H
-#define BROKER_CLI_YAML_TREE_H
+#ifndef BROKER_CONFIG_YAML_TREE_H
+#define BROKER_CONFIG_YAML_TREE_H
 
 /*
  * A YAML file as a tree with places. The scanner is libyaml, and only yaml_tree.c knows it; what
@@ -9,7 +9,7 @@
  */
 
 #include "broker/base/map.h"
-#include "broker/cli/diagnostics.h"
+#include "broker/config/diagnostics.h"
 
 #define YAML_DEPTH_MAX 64
 #define YAML_ALIASES_MAX 1000

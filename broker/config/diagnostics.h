@@ -1,5 +1,5 @@
-#ifndef BROKER_CLI_DIAGNOSTICS_H
-#define BROKER_CLI_DIAGNOSTICS_H
+#ifndef BROKER_CONFIG_DIAGNOSTICS_H
+#define BROKER_CONFIG_DIAGNOSTICS_H
 
 /*
  * Errors in a text file, collected and shown as compilers do: FILE:LINE:COLUMN, what is wrong, a

@@ -1,8 +1,8 @@
-#include "broker/cli/yaml_tree.h"
+#include "broker/config/yaml_tree.h"
 
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 
 #include <yaml.h>
 

@@ -1,5 +1,5 @@
-#ifndef BROKER_CLI_CONFIG_FILE_H
-#define BROKER_CLI_CONFIG_FILE_H
+#ifndef BROKER_CONFIG_CONFIG_FILE_H
+#define BROKER_CONFIG_CONFIG_FILE_H
 
 /*
  * Reads the configuration file into struct config. The keys are those of config.def; a section that

@@ -1,4 +1,4 @@
-#include "broker/cli/config_file.h"
+#include "broker/config/config_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,7 +146,7 @@ test_aliases_and_expansion(void **state)
 }
 
 /* Every message this file can give, with the place it points to. Those of the scanner are in
- * test_cli_yaml_tree.c, those of ${...} in test_cli_expand.c. */
+ * test_config_yaml_tree.c, those of ${...} in test_config_expand.c. */
 static const struct {
     const char *text;
     const char *report;

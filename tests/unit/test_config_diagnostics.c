@@ -1,4 +1,4 @@
-#include "broker/cli/diagnostics.h"
+#include "broker/config/diagnostics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

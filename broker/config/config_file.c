@@ -1,10 +1,10 @@
-#include "broker/cli/config_file.h"
+#include "broker/config/config_file.h"
 
-#include "broker/cli/diagnostics.h"
-#include "broker/cli/expand.h"
-#include "broker/cli/file.h"
-#include "broker/cli/text.h"
-#include "broker/cli/yaml_tree.h"
+#include "broker/config/diagnostics.h"
+#include "broker/config/expand.h"
+#include "broker/config/file.h"
+#include "broker/config/text.h"
+#include "broker/config/yaml_tree.h"
 
 #include <errno.h>
 #include <stdio.h>
