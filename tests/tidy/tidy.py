@@ -27,9 +27,10 @@ FOLDERS = {
     'broker/core': ['amqp', 'routing', 'persistence', 'broker/net'],
     'broker/control': ['broker/base'],
     'broker/config': ['broker/core'],
-    'broker/session': ['broker/core', 'broker/control'],
+    'broker/topology': ['broker/config'],
+    'broker/session': ['broker/core', 'broker/control', 'broker/topology'],
     'broker/perf': ['amqp'],
-    'broker/cli': ['broker/session', 'broker/config', 'broker/perf', 'certs'],
+    'broker/cli': ['broker/session', 'broker/perf', 'certs'],
     'broker': ['broker/cli'],
 }
 
@@ -37,6 +38,7 @@ FOLDERS = {
 HIDDEN_LIBRARIES = [
     (re.compile(r'rocksdb/'), 'persistence', False),
     (re.compile(r'openssl/ssl\.h'), 'certs', False),
+    (re.compile(r'pcre2\.h'), 'broker/base', True),
     (re.compile(r'yaml\.h'), 'broker/config', True),
 ]
 
