@@ -3,6 +3,7 @@
 #include "broker/base/log.h"
 #include "broker/core/dead_letters.h"
 #include "broker/core/message.h"
+#include "broker/core/vhosts.h"
 
 /* The alarm is lifted only when this share of the watermark is free again, so it does not flap. */
 #define ALARM_HYSTERESIS 16
@@ -16,10 +17,8 @@ broker_init(struct broker *b, const struct config *config, struct door *door, st
     replies_init(&b->replies);
     notes_init(&b->notes, door);
     policies_init(&b->policies, &b->notes);
-    b->vhost = vhost_create(BYTES_LITERAL("/"), door);
-    b->vhost->pager = pager;
     b->dead_letters = dead_letters_create(door);
-    b->vhost->dead_letters = b->dead_letters;
+    vhosts_init(b);
 }
 
 void
@@ -31,35 +30,11 @@ broker_stop(struct broker *b)
 void
 broker_fini(struct broker *b)
 {
-    vhost_destroy(b->vhost);
+    vhosts_fini(b);
     dead_letters_destroy(b->dead_letters);
     replies_fini(&b->replies);
     policies_fini(&b->policies);
     notes_fini(&b->notes);
-}
-
-struct vhost *
-broker_find_vhost(struct broker *b, struct bytes name)
-{
-    return bytes_equal(b->vhost->name, name) ? b->vhost : NULL;
-}
-
-static bool
-equal_in_constant_time(struct bytes given, struct bytes secret)
-{
-    uint8_t difference = given.size != secret.size;
-    for (size_t i = 0; i < given.size; i++)
-        difference = (uint8_t)(difference | (given.data[i] ^ secret.data[i % secret.size]));
-    return difference == 0;
-}
-
-bool
-broker_authenticate(const struct broker *b, struct bytes user, struct bytes password)
-{
-    (void)b; /* Users become part of the configuration together with permissions. */
-    const struct bytes guest = BYTES_LITERAL("guest");
-    const bool password_is_right = equal_in_constant_time(password, guest);
-    return bytes_equal(user, guest) && password_is_right;
 }
 
 bool

@@ -26,12 +26,22 @@ struct broker_counters {
     _Atomic uint64_t messages_delivered;
 };
 
+struct auth;
+struct logins;
+
 struct broker {
     const struct config *config;
     struct door *door;
     struct pager *pager; /* May be NULL. */
     struct dead_letters *dead_letters;
-    struct vhost *vhost; /* "/" is the only one so far. */
+    struct auth *auth;     /* Whoever starts the broker puts it here, */
+    struct logins *logins; /* and this. */
+    struct rwlock vhosts_lock;
+    struct map vhosts;       /* Guarded by vhosts_lock. By name. */
+    struct list dead_vhosts; /* Likewise. Deleted ones. */
+    /* Told before what is in it goes; must not block. May be NULL. Set before threads start. */
+    void (*vhost_deleted)(void *context, const struct vhost *v);
+    void *vhost_deleted_context;
     struct notes notes;
     struct policies policies;
     struct replies replies;
@@ -52,11 +62,8 @@ void broker_stop(struct broker *b);
 /* No connection is left, and it has been stopped. */
 void broker_fini(struct broker *b);
 
-/* NULL if there is none of that name. */
+/* NULL if there is none of that name. What it returns stays where it is as long as the broker. */
 struct vhost *broker_find_vhost(struct broker *b, struct bytes name);
-
-/* Whether user and password are right. Constant time in the password. */
-bool broker_authenticate(const struct broker *b, struct bytes user, struct bytes password);
 
 /* Publishers must pause: what they have published waits for a disk. Whoever waits looks again when
  * workers are told that rounds have been committed. Any thread. */

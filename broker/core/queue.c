@@ -249,7 +249,8 @@ static uint64_t
 due_of(const struct queue *q, const struct message *m)
 {
     if (q->delays_for.size > 0)
-        return clock_monotonic_ms() + message_delay_ms(m);
+        return clock_monotonic_ms() + message_delay_ms(m) +
+               1; /* The clock tells whole milliseconds. */
     const uint64_t own = message_expiration_ms(m);
     const uint64_t all = atomic_load_explicit(&q->limits.message_ttl_ms, memory_order_relaxed);
     const uint64_t ttl = own < all ? own : all;

@@ -6,6 +6,7 @@
 #include "broker/base/mem.h"
 #include "broker/core/definition.h"
 #include "broker/core/vhost_internal.h"
+#include "broker/core/vhosts.h"
 
 #include <stdio.h>
 
@@ -60,12 +61,11 @@ restore_queue(struct recovery_state *s, const struct definition *d, struct bytes
         .log = d->log,
     };
     struct amqp_exception ex;
-    if (!queue_arguments_parse(spec.arguments, spec.name, s->broker->vhost->name, &spec.effective,
-                               &ex)) {
+    if (!queue_arguments_parse(spec.arguments, spec.name, d->vhost, &spec.effective, &ex)) {
         complain(s, "a queue", key);
         return;
     }
-    struct queue *q = vhost_restore_queue(s->broker->vhost, &spec);
+    struct queue *q = vhost_restore_queue(vhosts_restore(s->broker, d->vhost), &spec);
     for (uint64_t level = 0; level <= spec.effective.max_priority; level++) {
         struct known_log *known = mem_alloc_zeroed(sizeof(*known));
         known->id = d->log + level;
@@ -130,15 +130,15 @@ on_definition(void *context, struct bytes key, struct bytes row)
     }
     switch (d.kind) {
     case DEFINITION_EXCHANGE:
-        vhost_restore_exchange(s->broker->vhost, &(struct exchange_spec){
-                                                     .name = d.name,
-                                                     .type = d.type,
-                                                     .is_delayed = d.is_delayed,
-                                                     .arguments = d.arguments,
-                                                     .durable = true,
-                                                     .auto_delete = d.auto_delete,
-                                                     .internal = d.internal,
-                                                 });
+        vhost_restore_exchange(vhosts_restore(s->broker, d.vhost), &(struct exchange_spec){
+                                                                       .name = d.name,
+                                                                       .type = d.type,
+                                                                       .is_delayed = d.is_delayed,
+                                                                       .arguments = d.arguments,
+                                                                       .durable = true,
+                                                                       .auto_delete = d.auto_delete,
+                                                                       .internal = d.internal,
+                                                                   });
         s->counts->exchanges++;
         return;
     case DEFINITION_QUEUE:
@@ -178,7 +178,7 @@ restore_bindings(struct recovery_state *s)
         struct definition d;
         const bool sound = definition_decode(buf_bytes(&kept->key), BYTES_NONE, &d);
         ASSERT(sound);
-        if (vhost_restore_binding(s->broker->vhost, &d.binding))
+        if (vhost_restore_binding(vhosts_restore(s->broker, d.vhost), &d.binding))
             s->counts->bindings++;
         list_unlink(&kept->link);
         buf_fini(&kept->key);

@@ -24,6 +24,9 @@ vhost_create(struct bytes name, struct door *door)
     v->name = bytes_copy(name);
     v->door = door;
     rwlock_init(&v->topology);
+    list_init(&v->in_dead);
+    atomic_init(&v->max_connections, -1);
+    atomic_init(&v->max_queues, -1);
     for (size_t i = 0; i < sizeof(predeclared) / sizeof(predeclared[0]); i++) {
         struct exchange *x = exchange_create(v, &(struct exchange_spec){
                                                     .name = bytes_of_string(predeclared[i].name),
@@ -56,6 +59,36 @@ vhost_destroy(struct vhost *v)
     rwlock_fini(&v->topology);
     mem_free_const(v->name.data);
     mem_free(v);
+}
+
+/* Exchanges first: they take the queues along that are theirs. */
+uint64_t
+vhost_clear(struct vhost *v)
+{
+    struct map_node *node;
+    uint64_t ticket = 0;
+    rwlock_write(&v->topology);
+    while ((node = map_any(&v->exchanges)) != NULL) {
+        const uint64_t later = exchange_remove(v, MAP_CONTAINER(node, struct exchange, by_name));
+        ticket = later > ticket ? later : ticket;
+    }
+    rwlock_write_end(&v->topology);
+    for (;;) {
+        size_t ready;
+        uint64_t later;
+        struct amqp_exception ex;
+        rwlock_read(&v->topology);
+        node = map_any(&v->queues);
+        struct queue *q = node == NULL ? NULL : MAP_CONTAINER(node, struct queue, by_name);
+        if (q != NULL)
+            queue_ref(q);
+        rwlock_read_end(&v->topology);
+        if (q == NULL)
+            return ticket;
+        vhost_delete_queue(v, q, false, false, &ready, &later, &ex);
+        ticket = later > ticket ? later : ticket;
+        queue_unref(q);
+    }
 }
 
 static bool

@@ -15,16 +15,37 @@
 #include "broker/core/exchange.h"
 #include "broker/core/queue.h"
 
+struct policies;
+struct vhost_spec;
+
 struct vhost {
     struct bytes name;
+    struct list in_dead;     /* Of the broker, once it is deleted; its memory stays. */
+    struct map_node by_name; /* Guarded by the broker's lock of virtual hosts. */
+    struct vhost_spec *spec; /* Likewise: what operators say about it. */
+    atomic_bool is_deleted;
+    _Atomic int64_t max_connections; /* Negative: any number. */
+    _Atomic int64_t max_queues;
+    _Atomic int64_t connections; /* Open in it. */
     struct door *door;
-    struct pager *pager; /* Set before there are queues; NULL: messages stay in memory. */
+    struct pager *pager;       /* Set before there are queues; NULL: messages stay in memory. */
+    struct policies *policies; /* Like the pager; NULL: there are none. */
     struct dead_letters *dead_letters; /* Like the pager; NULL: what dies is dropped. */
     struct rwlock topology;
     struct map exchanges;   /* Guarded by topology. */
     struct map queues;      /* Guarded by topology. */
     bool is_closing;        /* What ends now ends in memory only: the store keeps it. */
     _Atomic uint64_t epoch; /* Moves with every change of exchanges and bindings. */
+};
+
+/* What operators say about a virtual host. */
+struct vhost_spec {
+    struct bytes name;
+    struct bytes description;
+    struct bytes tags;               /* A line end behind each. */
+    struct bytes default_queue_type; /* For queues that name none; empty: classic. */
+    int64_t max_connections;         /* Negative: any number. */
+    int64_t max_queues;
 };
 
 /* One binding, as queue.bind or exchange.bind name it. */
@@ -41,6 +62,9 @@ struct vhost *vhost_create(struct bytes name, struct door *door);
 
 /* Drops everything from memory; what is durable stays in the store. */
 void vhost_destroy(struct vhost *v);
+
+/* Everything in it goes, from the store too. Returns a ticket. */
+uint64_t vhost_clear(struct vhost *v);
 
 /* Start-up, before the door is open: what the store has kept. Bindings come after their ends; those
  * whose ends are missing are left out. */

@@ -108,6 +108,17 @@ vhost_restore_queue(struct vhost *v, const struct queue_spec *spec)
     return q;
 }
 
+static bool
+has_room(struct vhost *v, struct bytes name, struct amqp_exception *ex) REQUIRES_SHARED(v->topology)
+{
+    const int64_t most = atomic_load(&v->max_queues);
+    return most < 0 || (int64_t)v->queues.count < most ||
+           amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                      "cannot declare queue '%.*s' in vhost '%.*s': queue limit in vhost '%.*s' "
+                      "(%lld) is reached",
+                      BYTES_ARGS(name), BYTES_ARGS(v->name), BYTES_ARGS(v->name), (long long)most);
+}
+
 bool
 vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t connection,
                     struct queue **out, bool *created, uint64_t *ticket, struct amqp_exception *ex)
@@ -122,7 +133,8 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
         ok = queue_equivalent(q, spec, connection, ex);
         queue_touch(q);
     } else {
-        ok = queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex) &&
+        ok = has_room(v, spec->name, ex) &&
+             queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex) &&
              queue_type_allows(&parsed.effective, spec->durable, spec->owner != 0,
                                spec->auto_delete, spec->name, v->name, ex);
         if (ok) {

@@ -1,5 +1,7 @@
 #include "broker/session/arguments.h"
 
+#include "broker/session/access.h"
+
 struct bytes
 name_without_line_ends(struct bytes name, struct name_buffer *buffer)
 {
@@ -23,11 +25,12 @@ channel_queue_name(struct channel *ch, struct bytes given, struct name_buffer *b
 }
 
 struct queue *
-channel_use_queue(struct channel *ch, struct bytes given, struct amqp_exception *ex)
+channel_read_queue(struct channel *ch, struct bytes given, struct amqp_exception *ex)
 {
     struct name_buffer buffer;
     struct bytes name;
-    if (!channel_queue_name(ch, given, &buffer, &name, ex))
+    if (!channel_queue_name(ch, given, &buffer, &name, ex) ||
+        !access_queue(ch->connection, ACCESS_READ, name, ex))
         return NULL;
     return vhost_use_queue(ch->connection->vhost, name, ch->connection->id, ex);
 }

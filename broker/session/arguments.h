@@ -17,8 +17,8 @@ struct bytes name_without_line_ends(struct bytes name, struct name_buffer *buffe
 bool channel_queue_name(struct channel *ch, struct bytes given, struct name_buffer *buffer,
                         struct bytes *out, struct amqp_exception *ex);
 
-/* The same, and a reference to the queue; NULL with an exception. */
-struct queue *channel_use_queue(struct channel *ch, struct bytes given, struct amqp_exception *ex);
+/* The same, and a reference to the queue, which the user may read from; NULL with an exception. */
+struct queue *channel_read_queue(struct channel *ch, struct bytes given, struct amqp_exception *ex);
 
 /* Answers with a method without fields, unless nowait, once the ticket is committed. */
 void channel_reply_empty(struct channel *ch, bool nowait, uint64_t ticket, uint32_t method_id);

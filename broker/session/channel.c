@@ -2,6 +2,8 @@
 
 #include "broker/session/channel.h"
 
+#include "broker/auth/auth.h"
+
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 
@@ -220,6 +222,8 @@ channel_destroy(struct channel *ch)
 {
     struct connection *c = ch->connection;
     channel_release(ch);
+    if (ch->is_open)
+        atomic_fetch_sub(&c->account->channels, 1);
     if (c->last_channel == ch)
         c->last_channel = NULL;
     if (c->body_channel == ch)

@@ -3,6 +3,7 @@
 #include "amqp/table.h"
 #include "broker/base/mem.h"
 #include "broker/core/message_properties.h"
+#include "broker/session/access.h"
 #include "broker/session/channel.h"
 
 #include <inttypes.h>
@@ -84,7 +85,8 @@ static bool
 check_properties(const struct channel *ch, const struct properties *p, struct amqp_exception *ex)
 {
     const struct bytes user = ch->connection->user;
-    if ((p->flags & PROPERTY_USER_ID) && !bytes_equal(p->user_id, user))
+    if ((p->flags & PROPERTY_USER_ID) && !bytes_equal(p->user_id, user) &&
+        !atomic_load(&ch->connection->account->impersonates))
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
                           "user_id property set to '%.*s' but authenticated user was '%.*s'",
                           BYTES_ARGS(p->user_id), BYTES_ARGS(user));
@@ -180,6 +182,9 @@ find_route(struct channel *ch, const struct message *m, const struct properties 
         ok ? route_find(&ch->connection->worker->routes, ch->connection->vhost, &address, ex)
            : NULL;
     mem_free(keys.items);
+    if (route != NULL && route->exchange != NULL && route->exchange->router.type == ROUTER_TOPIC &&
+        !access_topic(ch->connection, ACCESS_WRITE, route->exchange->name, address.key, ex))
+        return NULL;
     return route;
 }
 
@@ -243,7 +248,8 @@ publish_checked(struct channel *ch, struct message **m, struct properties *p,
 {
     if (ch->publish.immediate)
         return amqp_raise(ex, AMQP_NOT_IMPLEMENTED, "immediate=true");
-    if (!decode_properties(*m, p, ex) || !check_properties(ch, p, ex))
+    if (!access_exchange(ch->connection, ACCESS_WRITE, message_exchange(*m), ex) ||
+        !decode_properties(*m, p, ex) || !check_properties(ch, p, ex))
         return false;
     (*m)->priority = p->flags & PROPERTY_PRIORITY ? p->priority : 0;
     (*m)->is_persistent = (p->flags & PROPERTY_DELIVERY_MODE) && p->delivery_mode == 2;

@@ -4,6 +4,7 @@
 
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/session/access.h"
 #include "broker/session/channel.h"
 #include "broker/session/pending_get.h"
 
@@ -395,6 +396,7 @@ connection_release(struct connection *c)
         ASSERT(deleted);
         queue_unref(q);
     }
+    connection_log_out(c);
     list_unlink(&c->in_stalled);
     list_unlink(&c->in_blocked);
     pending_get_drop(c);
@@ -443,6 +445,9 @@ connection_destroy(struct connection *c)
     outbox_fini(&c->outbox);
     map_fini(&c->channels);
     buf_fini(&c->partial);
+    connection_log_out(c);
+    access_close(c);
+    account_unref(c->account);
     mem_free_const(c->user.data);
     mem_free_const(c->name.data);
     mem_free(c);

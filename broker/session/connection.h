@@ -21,14 +21,15 @@
 
 enum connection_state {
     CONNECTION_AWAITING_HEADER,
-    CONNECTION_STARTING,  /* connection.start is sent. */
-    CONNECTION_TUNING,    /* The client is who it says; connection.tune is sent. */
-    CONNECTION_OPENING,   /* Tuned. */
-    CONNECTION_RUNNING,   /* connection.open-ok is sent. */
-    CONNECTION_CLOSING,   /* We sent connection.close and wait for close-ok. */
-    CONNECTION_CONDEMNED, /* Login failed; closed without a word after a while. */
-    CONNECTION_LINGERING, /* All is said; waiting for the peer to hang up. */
-    CONNECTION_CLOSED,    /* Its resources are gone; freed at the end of the turn. */
+    CONNECTION_STARTING,   /* connection.start is sent. */
+    CONNECTION_LOGGING_IN, /* Whether the password is right is being found out. */
+    CONNECTION_TUNING,     /* The client is who it says; connection.tune is sent. */
+    CONNECTION_OPENING,    /* Tuned. */
+    CONNECTION_RUNNING,    /* connection.open-ok is sent. */
+    CONNECTION_CLOSING,    /* We sent connection.close and wait for close-ok. */
+    CONNECTION_CONDEMNED,  /* Login failed; closed without a word after a while. */
+    CONNECTION_LINGERING,  /* All is said; waiting for the peer to hang up. */
+    CONNECTION_CLOSED,     /* Its resources are gone; freed at the end of the turn. */
     CONNECTION_STATE_COUNT,
 };
 
@@ -39,12 +40,18 @@ enum connection_pause {
     PAUSE_ALARM = 4,  /* It publishes, and memory or the disk is short. */
     PAUSE_STORE = 8,  /* It publishes faster than the store commits. */
     PAUSE_GET = 16,   /* Its basic.get waits for a message to come back into memory. */
+    PAUSE_LOGIN = 32, /* Its password is being looked at. */
 };
 
 #define CONNECTION_PEER_SIZE 64
 
 /* Deliveries are encoded until so many octets wait in the output; the rest stays in the outbox. */
 #define OUTPUT_ENOUGH (256u * 1024u)
+
+struct access_cache;
+struct account;
+struct grant;
+struct login;
 
 struct connection {
     struct loop_source source; /* First: the loop hands it back. */
@@ -90,13 +97,20 @@ struct connection {
     struct buf stalled_reply;
     struct pending_get *pending_get; /* Of PAUSE_GET; NULL if there is none. */
 
+    bool uses_amqplain; /* Rather than PLAIN. */
     bool can_cancel_notify;
     bool can_blocked;
     bool can_close_on_auth_failure;
     bool blocked_notified;
     char peer[CONNECTION_PEER_SIZE];
     struct bytes user;
-    struct bytes name; /* The client's own, for people. */
+    struct login *login;     /* Under way, or NULL. */
+    struct account *account; /* Of the user, once logged in. A reference. */
+    struct grant *grant;     /* In the vhost, as of an epoch. A reference. */
+    uint64_t grant_epoch;
+    struct access_cache *access; /* Answers that the grant gave; NULL: none yet. */
+    bool counts_for_user;        /* Among the open connections of user and vhost. */
+    struct bytes name;           /* The client's own, for people. */
 };
 
 /* Takes over the socket. NULL if the loop cannot watch it; the socket is closed then. */
@@ -164,6 +178,9 @@ bool connection_raise_wire(uint32_t method_id, enum wire_error error, struct byt
 void connection_start_handshake(struct connection *c);
 void connection_start_timer(struct connection *c, uint64_t after_ms);
 void connection_timer_fire(struct timer *timer);
+
+/* What it counts as open in its user and its virtual host goes. */
+void connection_log_out(struct connection *c);
 
 /* Refuses the login: 403 for those who can hear it, silence and delay for the others. */
 void connection_refuse_login(struct connection *c, struct bytes mechanism);

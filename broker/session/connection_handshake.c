@@ -2,7 +2,9 @@
 
 #include "amqp/sasl.h"
 #include "amqp/table.h"
+#include "broker/auth/logins.h"
 #include "broker/base/log.h"
+#include "broker/session/access.h"
 #include "broker/session/channel.h"
 #include "broker/session/connection.h"
 
@@ -93,6 +95,102 @@ connection_refuse_login(struct connection *c, struct bytes mechanism)
     connection_raise(c, &ex);
 }
 
+static bool
+is_loopback(const struct connection *c)
+{
+    return strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
+           strncmp(c->peer, "unix", 4) == 0;
+}
+
+/* Without the port. */
+static void
+peer_address(const struct connection *c, char out[CONNECTION_PEER_SIZE])
+{
+    snprintf(out, CONNECTION_PEER_SIZE, "%s", c->peer);
+    char *colon = strrchr(out, ':');
+    if (colon != NULL)
+        *colon = 0;
+}
+
+static void
+login_done(struct connection *c, bool is_right, struct bytes mechanism)
+{
+    struct broker *b = c->worker->broker;
+    char address[CONNECTION_PEER_SIZE];
+    c->account = is_right ? auth_find_account(b->auth, c->user) : NULL;
+    if (c->account != NULL && atomic_load(&c->account->loopback_only) && !is_loopback(c)) {
+        peer_address(c, address);
+        logins_note_failure(b->logins, address);
+        log_warning("connection.login_refused",
+                    "conn=%llu peer=%s msg=\"user '%.*s' can only connect via localhost\"",
+                    (unsigned long long)c->id, c->peer, BYTES_ARGS(c->user));
+        account_unref(c->account);
+        c->account = NULL;
+    }
+    if (c->account == NULL) {
+        connection_refuse_login(c, mechanism);
+        return;
+    }
+    const struct config_limits *limits = &b->config->limits;
+    CONNECTION_SEND(c, connection_tune, .channel_max = limits->channel_max,
+                    .frame_max = limits->frame_max, .heartbeat = limits->heartbeat_s);
+    connection_move(c, CONNECTION_TUNING);
+}
+
+/* The mechanism is known by whether its name fits: only these two ask for passwords. */
+static struct bytes
+mechanism_of(const struct connection *c)
+{
+    return c->uses_amqplain ? BYTES_LITERAL("AMQPLAIN") : BYTES_LITERAL("PLAIN");
+}
+
+static void
+login_delivered(struct mail *mail)
+{
+    struct login *login = LIST_CONTAINER(mail, struct login, mail);
+    struct worker *w = LIST_CONTAINER(login->loop, struct worker, loop);
+    struct connection *c = login->owner;
+    const bool is_right = login->is_right;
+    login_destroy(login);
+    w->logins_under_way--;
+    if (c == NULL)
+        return; /* It did not wait. */
+    c->login = NULL;
+    login_done(c, is_right, mechanism_of(c));
+    connection_resume(c, PAUSE_LOGIN);
+}
+
+static void
+log_in(struct connection *c, const struct sasl_login *sasl, struct bytes mechanism)
+{
+    char address[CONNECTION_PEER_SIZE];
+    peer_address(c, address);
+    const struct login_request request = {
+        .user = sasl->user,
+        .password = sasl->password,
+        .address = address,
+        .loop = &c->worker->loop,
+        .deliver = login_delivered,
+        .owner = c,
+    };
+    switch (logins_check(c->worker->broker->logins, &request, &c->login)) {
+    case LOGIN_RIGHT:
+        login_done(c, true, mechanism);
+        return;
+    case LOGIN_WRONG:
+        login_done(c, false, mechanism);
+        return;
+    case LOGIN_LATER:
+        c->worker->logins_under_way++;
+        connection_move(c, CONNECTION_LOGGING_IN);
+        connection_pause(c, PAUSE_LOGIN);
+        return;
+    case LOGIN_BUSY:
+        connection_drop(c, "too many logins wait to be looked at; try again later");
+        return;
+    }
+}
+
 bool
 on_connection_start_ok(struct connection *c, const struct amqp_connection_start_ok *m,
                        struct amqp_exception *ex)
@@ -100,9 +198,10 @@ on_connection_start_ok(struct connection *c, const struct amqp_connection_start_
     learn_client(c, m->client_properties);
     struct sasl_login login = { BYTES_NONE, BYTES_NONE };
     bool parsed;
+    c->uses_amqplain = bytes_equal(m->mechanism, BYTES_LITERAL("AMQPLAIN"));
     if (bytes_equal(m->mechanism, BYTES_LITERAL("PLAIN")))
         parsed = sasl_plain_parse(m->response, &login);
-    else if (bytes_equal(m->mechanism, BYTES_LITERAL("AMQPLAIN")))
+    else if (c->uses_amqplain)
         parsed = sasl_amqplain_parse(m->response, &login);
     else
         return amqp_raise(
@@ -113,14 +212,7 @@ on_connection_start_ok(struct connection *c, const struct amqp_connection_start_
         return amqp_raise(ex, AMQP_SYNTAX_ERROR, "malformed response to mechanism %.*s",
                           BYTES_ARGS(m->mechanism));
     c->user = bytes_copy(login.user);
-    if (!broker_authenticate(c->worker->broker, login.user, login.password)) {
-        connection_refuse_login(c, m->mechanism);
-        return true;
-    }
-    const struct config_limits *limits = &c->worker->broker->config->limits;
-    CONNECTION_SEND(c, connection_tune, .channel_max = limits->channel_max,
-                    .frame_max = limits->frame_max, .heartbeat = limits->heartbeat_s);
-    connection_move(c, CONNECTION_TUNING);
+    log_in(c, &login, m->mechanism);
     return true;
 }
 
@@ -173,6 +265,49 @@ start_heartbeat(struct connection *c)
         connection_start_timer(c, c->heartbeat_s * UINT64_C(500));
 }
 
+static bool
+raise_refused(const struct connection *c, struct bytes vhost, struct amqp_exception *ex)
+{
+    return amqp_raise(ex, AMQP_NOT_ALLOWED, "access to vhost '%.*s' refused for user '%.*s'",
+                      BYTES_ARGS(vhost), BYTES_ARGS(c->user));
+}
+
+/* Takes its place among the connections of virtual host and user, if there is one. */
+static bool
+take_place(struct connection *c, struct amqp_exception *ex)
+{
+    struct vhost *v = c->vhost;
+    struct account *a = c->account;
+    if (!limit_take(&v->connections, &v->max_connections))
+        return amqp_raise(ex, AMQP_NOT_ALLOWED,
+                          "access to vhost '%.*s' refused for user '%.*s': connection limit (%lld) "
+                          "is reached",
+                          BYTES_ARGS(v->name), BYTES_ARGS(c->user),
+                          (long long)atomic_load(&v->max_connections));
+    if (!limit_take(&a->connections, &a->max_connections)) {
+        atomic_fetch_sub(&v->connections, 1);
+        return amqp_raise(ex, AMQP_NOT_ALLOWED,
+                          "connection refused for user '%.*s': user connection limit (%lld) is "
+                          "reached",
+                          BYTES_ARGS(c->user), (long long)atomic_load(&a->max_connections));
+    }
+    c->counts_for_user = true;
+    return true;
+}
+
+void
+connection_log_out(struct connection *c)
+{
+    if (c->counts_for_user) {
+        atomic_fetch_sub(&c->vhost->connections, 1);
+        atomic_fetch_sub(&c->account->connections, 1);
+    }
+    c->counts_for_user = false;
+    if (c->login != NULL)
+        c->login->owner = NULL; /* Its worker frees it when the answer comes. */
+    c->login = NULL;
+}
+
 bool
 on_connection_open(struct connection *c, const struct amqp_connection_open *m,
                    struct amqp_exception *ex)
@@ -181,6 +316,10 @@ on_connection_open(struct connection *c, const struct amqp_connection_open *m,
     if (c->vhost == NULL)
         return amqp_raise(ex, AMQP_NOT_ALLOWED, "vhost %.*s not found",
                           BYTES_ARGS(m->virtual_host));
+    if (!take_place(c, ex))
+        return false;
+    if (!access_open(c))
+        return raise_refused(c, m->virtual_host, ex);
     CONNECTION_SEND(c, connection_open_ok, .known_hosts = BYTES_NONE);
     connection_move(c, CONNECTION_RUNNING);
     start_heartbeat(c);
@@ -265,6 +404,7 @@ connection_timer_fire(struct timer *timer)
     switch (c->state) {
     case CONNECTION_AWAITING_HEADER:
     case CONNECTION_STARTING:
+    case CONNECTION_LOGGING_IN:
     case CONNECTION_TUNING:
     case CONNECTION_OPENING:
         connection_drop(c, "handshake timeout");

@@ -11,7 +11,8 @@ static const struct state_row {
     unsigned next;
 } states[CONNECTION_STATE_COUNT] = {
     [CONNECTION_AWAITING_HEADER] = { "awaiting-header", TO(STARTING) | TO_AN_END },
-    [CONNECTION_STARTING] = { "starting", TO(TUNING) | TO_AN_END },
+    [CONNECTION_STARTING] = { "starting", TO(LOGGING_IN) | TO(TUNING) | TO_AN_END },
+    [CONNECTION_LOGGING_IN] = { "logging-in", TO(TUNING) | TO_AN_END },
     [CONNECTION_TUNING] = { "tuning", TO(OPENING) | TO_AN_END },
     [CONNECTION_OPENING] = { "opening", TO(RUNNING) | TO_AN_END },
     [CONNECTION_RUNNING] = { "running", TO_AN_END },

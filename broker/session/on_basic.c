@@ -189,7 +189,7 @@ on_basic_consume(struct channel *ch, const struct amqp_basic_consume *m, struct 
                           BYTES_ARGS(tag));
     if (bytes_equal(m->queue, BYTES_LITERAL(REPLIES_QUEUE)))
         return consume_replies(ch, m, tag, ex);
-    struct queue *q = channel_use_queue(ch, m->queue, ex);
+    struct queue *q = channel_read_queue(ch, m->queue, ex);
     if (q == NULL)
         return false;
     const bool ok = consume_queue(ch, m, q, tag, ex);

@@ -97,7 +97,7 @@ wait_for_front(struct channel *ch, struct queue *q, bool no_ack)
 bool
 on_basic_get(struct channel *ch, const struct amqp_basic_get *m, struct amqp_exception *ex)
 {
-    struct queue *q = channel_use_queue(ch, m->queue, ex);
+    struct queue *q = channel_read_queue(ch, m->queue, ex);
     if (q == NULL)
         return false;
     if (!try_get(ch, q, m->no_ack, NULL))

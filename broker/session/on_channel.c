@@ -1,5 +1,6 @@
 /* Classes channel and access. */
 
+#include "broker/session/access.h"
 #include "broker/session/channel.h"
 
 bool
@@ -8,6 +9,14 @@ on_channel_open(struct channel *ch, const struct amqp_channel_open *m, struct am
     (void)m;
     if (ch->is_open)
         return amqp_raise(ex, AMQP_CHANNEL_ERROR, "second 'channel.open' seen");
+    struct account *a = ch->connection->account;
+    if (!limit_take(&a->channels, &a->max_channels)) {
+        ex->method_id = 0;
+        return amqp_raise(ex, AMQP_NOT_ALLOWED,
+                          "number of channels opened for user '%.*s' has reached the maximum "
+                          "allowed user limit of (%lld)",
+                          BYTES_ARGS(a->name), (long long)atomic_load(&a->max_channels));
+    }
     ch->is_open = true;
     CHANNEL_SEND(ch, channel_open_ok, .reserved_channel_id = BYTES_NONE);
     return true;

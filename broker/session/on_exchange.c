@@ -1,6 +1,7 @@
 /* Class exchange. */
 
 #include "amqp/table.h"
+#include "broker/session/access.h"
 #include "broker/session/arguments.h"
 #include "broker/session/channel.h"
 
@@ -24,6 +25,21 @@ check_alternate(const struct vhost *v, struct bytes exchange, struct bytes argum
                       table_tag_name(f.tag), BYTES_ARGS(exchange), BYTES_ARGS(v->name));
 }
 
+/* A new exchange with an alternate reads from the one and writes to the other. */
+static bool
+may_use_alternate(struct channel *ch, struct bytes name, const struct amqp_exchange_declare *m,
+                  struct amqp_exception *ex)
+{
+    struct table_field f;
+    struct amqp_exception absent;
+    struct connection *c = ch->connection;
+    if (!table_find(m->arguments, BYTES_LITERAL("alternate-exchange"), &f) || f.tag != 'S' ||
+        vhost_check_exchange(c->vhost, name, &absent))
+        return true;
+    return access_exchange(c, ACCESS_READ, name, ex) &&
+           access_exchange(c, ACCESS_WRITE, f.value, ex);
+}
+
 static bool
 declare(struct channel *ch, const struct amqp_exchange_declare *m, struct bytes name,
         uint64_t *ticket, struct amqp_exception *ex)
@@ -37,7 +53,8 @@ declare(struct channel *ch, const struct amqp_exchange_declare *m, struct bytes 
         .internal = m->internal,
     };
     if (!exchange_spec_parse(&spec, m->type, v->name, ex) || !refuse_default(name, ex) ||
-        !check_alternate(v, name, m->arguments, ex))
+        !access_exchange(ch->connection, ACCESS_CONFIGURE, name, ex) ||
+        !check_alternate(v, name, m->arguments, ex) || !may_use_alternate(ch, name, m, ex))
         return false;
     struct buf arguments = { 0 };
     table_canonical(m->arguments, &arguments);
@@ -70,7 +87,7 @@ on_exchange_delete(struct channel *ch, const struct amqp_exchange_delete *m,
     struct vhost *v = ch->connection->vhost;
     const struct bytes name = name_without_line_ends(m->exchange, &buffer);
     uint64_t ticket = 0;
-    if (!refuse_default(name, ex))
+    if (!refuse_default(name, ex) || !access_exchange(ch->connection, ACCESS_CONFIGURE, name, ex))
         return false;
     if (bytes_start_with(name, BYTES_LITERAL("amq.")))
         return amqp_raise(ex, AMQP_ACCESS_REFUSED,
@@ -84,13 +101,16 @@ on_exchange_delete(struct channel *ch, const struct amqp_exchange_delete *m,
 
 /* Names of both ends without line ends; neither may be the default exchange. */
 static bool
-bind_ends(struct bytes destination, struct bytes source, struct name_buffer buffers[2],
-          struct bind_spec *out, struct amqp_exception *ex)
+bind_ends(struct connection *c, struct bytes destination, struct bytes source,
+          struct name_buffer buffers[2], struct bind_spec *out, struct amqp_exception *ex)
 {
     out->destination_kind = DESTINATION_EXCHANGE;
     out->destination = name_without_line_ends(destination, &buffers[0]);
     out->source = name_without_line_ends(source, &buffers[1]);
-    return refuse_default(out->destination, ex) && refuse_default(out->source, ex);
+    return access_exchange(c, ACCESS_WRITE, out->destination, ex) &&
+           refuse_default(out->destination, ex) && refuse_default(out->source, ex) &&
+           access_exchange(c, ACCESS_READ, out->source, ex) &&
+           access_topic_source(c, out->source, out->key, ex);
 }
 
 bool
@@ -100,7 +120,7 @@ on_exchange_bind(struct channel *ch, const struct amqp_exchange_bind *m, struct 
     struct name_buffer buffers[2];
     struct bind_spec spec = { .key = m->routing_key, .arguments = m->arguments };
     uint64_t ticket;
-    if (!bind_ends(m->destination, m->source, buffers, &spec, ex) ||
+    if (!bind_ends(c, m->destination, m->source, buffers, &spec, ex) ||
         !vhost_bind(c->vhost, &spec, c->id, &ticket, ex))
         return false;
     channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_bind_ok);
@@ -114,7 +134,7 @@ on_exchange_unbind(struct channel *ch, const struct amqp_exchange_unbind *m,
     struct name_buffer buffers[2];
     struct bind_spec spec = { .key = m->routing_key, .arguments = m->arguments };
     uint64_t ticket;
-    if (!bind_ends(m->destination, m->source, buffers, &spec, ex) ||
+    if (!bind_ends(ch->connection, m->destination, m->source, buffers, &spec, ex) ||
         !vhost_unbind(ch->connection->vhost, &spec, ch->connection->id, &ticket, ex))
         return false;
     channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_unbind_ok);

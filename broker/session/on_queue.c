@@ -4,6 +4,7 @@
 #include "broker/base/mem.h"
 #include "broker/base/rand.h"
 #include "broker/session/arguments.h"
+#include "broker/session/access.h"
 #include "broker/session/channel.h"
 
 static void
@@ -51,12 +52,32 @@ declare_passive(struct channel *ch, const struct amqp_queue_declare *m, struct b
     return true;
 }
 
+/* A new queue with a dead-letter exchange reads from the one and writes to the other. */
+static bool
+may_dead_letter(struct channel *ch, const struct amqp_queue_declare *m, struct bytes name,
+                struct amqp_exception *ex)
+{
+    struct table_field f;
+    struct amqp_exception other;
+    struct connection *c = ch->connection;
+    if (!table_find(m->arguments, BYTES_LITERAL("x-dead-letter-exchange"), &f) || f.tag != 'S')
+        return true;
+    struct queue *q = vhost_use_queue(c->vhost, name, c->id, &other);
+    if (q != NULL)
+        queue_unref(q);
+    if (q != NULL || other.code != AMQP_NOT_FOUND)
+        return true; /* There is one already: it is only compared. */
+    return access_queue(c, ACCESS_READ, name, ex) && access_exchange(c, ACCESS_WRITE, f.value, ex);
+}
+
 static bool
 declare_active(struct channel *ch, const struct amqp_queue_declare *m, struct bytes name,
                struct amqp_exception *ex)
 {
     struct connection *c = ch->connection;
     struct buf arguments = { 0 };
+    if (!access_queue(c, ACCESS_CONFIGURE, name, ex) || !may_dead_letter(ch, m, name, ex))
+        return false;
     table_canonical(m->arguments, &arguments);
     const struct queue_spec spec = {
         .name = name,
@@ -112,8 +133,13 @@ bind_ends(struct channel *ch, struct bytes queue, struct bytes exchange, struct 
         return false;
     out->source = name_without_line_ends(exchange, &buffers[1]);
     out->key = queue.size == 0 && key.size == 0 ? out->destination : key;
-    return out->source.size > 0 ||
-           amqp_raise(ex, AMQP_ACCESS_REFUSED, "operation not permitted on the default exchange");
+    if (!access_queue(ch->connection, ACCESS_WRITE, out->destination, ex))
+        return false;
+    if (out->source.size == 0)
+        return amqp_raise(ex, AMQP_ACCESS_REFUSED,
+                          "operation not permitted on the default exchange");
+    return access_exchange(ch->connection, ACCESS_READ, out->source, ex) &&
+           access_topic_source(ch->connection, out->source, out->key, ex);
 }
 
 bool
@@ -145,7 +171,7 @@ on_queue_unbind(struct channel *ch, const struct amqp_queue_unbind *m, struct am
 bool
 on_queue_purge(struct channel *ch, const struct amqp_queue_purge *m, struct amqp_exception *ex)
 {
-    struct queue *q = channel_use_queue(ch, m->queue, ex);
+    struct queue *q = channel_read_queue(ch, m->queue, ex);
     if (q == NULL)
         return false;
     const size_t count = queue_purge(q);
@@ -165,6 +191,8 @@ on_queue_delete(struct channel *ch, const struct amqp_queue_delete *m, struct am
     if (!channel_queue_name(ch, m->queue, &buffer, &name, ex))
         return false;
     struct vhost *v = ch->connection->vhost;
+    if (!access_queue(ch->connection, ACCESS_CONFIGURE, name, ex))
+        return false;
     struct queue *q = vhost_use_queue(v, name, ch->connection->id, ex);
     if (q == NULL && ex->code != AMQP_NOT_FOUND)
         return false;

@@ -1,6 +1,8 @@
 #include "broker/session/server.h"
 
 #include "amqp/table.h"
+#include "broker/auth/auth.h"
+#include "broker/auth/setup.h"
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
@@ -23,7 +25,8 @@ static void
 wake_workers(void *context)
 {
     struct server *s = context;
-    for (unsigned i = 0; i < s->worker_count; i++)
+    const unsigned count = atomic_load(&s->workers_ready);
+    for (unsigned i = 0; i < count; i++)
         worker_post_committed(&s->workers[i]);
 }
 
@@ -123,6 +126,7 @@ create_workers(struct server *s, const struct config *config, char *problem, siz
         free_workers(s, i);
         return false;
     }
+    atomic_store(&s->workers_ready, s->worker_count);
     return true;
 }
 
@@ -160,6 +164,25 @@ clean_store(void *context, uint64_t room)
     return engine_local_clean(context, room);
 }
 
+static void
+vhost_deleted(void *context, const struct vhost *v)
+{
+    struct server *s = context;
+    if (s->broker.auth != NULL)
+        auth_delete_vhost(s->broker.auth, v->name);
+    const unsigned count = atomic_load(&s->workers_ready);
+    for (unsigned i = 0; i < count; i++)
+        worker_post_vhost_deleted(&s->workers[i]);
+}
+
+static bool
+open_auth(struct server *s, char *problem, size_t problem_size)
+{
+    s->broker.vhost_deleted = vhost_deleted;
+    s->broker.vhost_deleted_context = s;
+    return auth_setup(&s->broker, problem, problem_size);
+}
+
 /* The engine, what it has kept, and the door in front of it. A delay of commits, which only tests
  * ask for, comes with the engine that keeps nothing. */
 static bool
@@ -174,7 +197,7 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
         door_set_space(s->door, s->space);
         s->pager = pager_create(s->door, directory, wake_workers, s);
         broker_init(&s->broker, config, s->door, s->pager);
-        return true;
+        return open_auth(s, problem, problem_size);
     }
     char store[4200];
     snprintf(store, sizeof(store), "%s/store", config->server.data_dir);
@@ -191,7 +214,8 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
     door_set_space(s->door, s->space);
     s->pager = pager_create(s->door, directory, wake_workers, s);
     broker_init(&s->broker, config, s->door, s->pager);
-    if (!broker_recover(&s->broker, engine, &recovered, problem, problem_size))
+    if (!broker_recover(&s->broker, engine, &recovered, problem, problem_size) ||
+        !open_auth(s, problem, problem_size))
         return false;
     log_info("store.recovered", "exchanges=%llu queues=%llu bindings=%llu messages=%llu ms=%llu",
              (unsigned long long)recovered.exchanges, (unsigned long long)recovered.queues,
@@ -232,6 +256,7 @@ server_stop(struct server *s)
 void
 server_join(struct server *s)
 {
+    auth_stop(&s->broker); /* Workers wait for what it still owes them. */
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
     server_control_stop(s->control);
@@ -239,6 +264,7 @@ server_join(struct server *s)
     pager_stop(s->pager);
     broker_stop(&s->broker);
     broker_fini(&s->broker);
+    auth_teardown(&s->broker);
     s->store_is_incomplete = !door_destroy(s->door);
     pager_destroy(s->pager);
     space_destroy(s->space);

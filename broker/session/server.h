@@ -18,6 +18,7 @@ struct server {
     struct engine *store; /* The door's; NULL if it keeps nothing. */
     struct worker *workers;
     unsigned worker_count;
+    _Atomic unsigned workers_ready; /* So many can get mail: none while the server starts. */
     struct listener listeners[CONFIG_LISTENERS_MAX];
     size_t listener_count;
     _Atomic uint32_t next_worker; /* Breaks ties between equally loaded ones. */

@@ -17,7 +17,7 @@
 static void
 stop_if_empty(struct worker *w)
 {
-    if (w->stopping && list_is_empty(&w->connections))
+    if (w->stopping && list_is_empty(&w->connections) && w->logins_under_way == 0)
         loop_stop(&w->loop);
 }
 
@@ -53,6 +53,27 @@ committed_deliver(struct mail *mail)
     const uint64_t committed = door_committed(w->broker->door);
     LIST_FOREACH (link, &w->stalled)
         connection_unstall(LIST_CONTAINER(link, struct connection, in_stalled), committed);
+}
+
+static void
+vhost_deliver(struct mail *mail)
+{
+    struct worker *w = LIST_CONTAINER(mail, struct worker, vhost_mail);
+    LIST_FOREACH (link, &w->connections) {
+        struct connection *c = LIST_CONTAINER(link, struct connection, in_worker);
+        if (c->vhost == NULL || !atomic_load(&c->vhost->is_deleted) ||
+            c->state != CONNECTION_RUNNING)
+            continue;
+        struct amqp_exception ex = { 0 };
+        amqp_raise(&ex, AMQP_CONNECTION_FORCED, "vhost '%.*s' is down", BYTES_ARGS(c->vhost->name));
+        connection_raise(c, &ex);
+    }
+}
+
+void
+worker_post_vhost_deleted(struct worker *w)
+{
+    loop_post(&w->loop, &w->vhost_mail);
 }
 
 void
@@ -219,6 +240,7 @@ worker_init(struct worker *w, struct server *server, struct broker *broker, unsi
     list_init(&w->blocked);
     list_init(&w->confirming);
     mail_init(&w->committed_mail, committed_deliver);
+    mail_init(&w->vhost_mail, vhost_deliver);
     mail_init(&w->stop_mail, stop_deliver);
     w->alarm_timer.fire = alarm_fire;
     w->stop_timer.fire = stop_fire;

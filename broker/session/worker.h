@@ -25,6 +25,7 @@ struct worker {
     struct route_cache routes;
     struct batch batch;
 
+    uint32_t logins_under_way; /* Whose answers will come as mail. */
     struct list connections;
     struct list dirty;          /* With output to write at the end of the turn. */
     struct list dead;           /* To be freed at the end of the turn. */
@@ -33,6 +34,7 @@ struct worker {
     struct list confirming;     /* Channels with publishes that wait for a commit. */
     struct mail committed_mail; /* Posted by the committer. */
     struct mail stop_mail;
+    struct mail vhost_mail;    /* A virtual host was deleted. */
     struct timer alarm_timer;  /* Looks whether the alarm is over, while it is on. */
     struct timer housekeeping; /* Consumer timeouts. */
     struct timer stop_timer;
@@ -56,6 +58,9 @@ void worker_stop(struct worker *w);
 
 /* Rounds have been committed: whoever waits may go on. Any thread. */
 void worker_post_committed(struct worker *w);
+
+/* A virtual host was deleted: its connections are closed. Any thread. */
+void worker_post_vhost_deleted(struct worker *w);
 
 /* A publisher has met an alarm: look again until it is over. */
 void worker_watch_alarm(struct worker *w);

@@ -2,6 +2,7 @@
 
 #include "broker/base/endian.h"
 #include "broker/base/mem.h"
+#include "broker/core/vhosts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,13 @@ add_vhost(struct topology *t, struct vhost *v)
 }
 
 static void
+add_each_vhost(void *context, struct vhost *v, const struct vhost_spec *spec)
+{
+    (void)spec;
+    add_vhost(context, v);
+}
+
+static void
 add_policy(void *context, const struct policy_spec *policy)
 {
     struct topology *t = context;
@@ -182,7 +190,7 @@ add_policy(void *context, const struct policy_spec *policy)
 void
 current_read(struct broker *b, struct bytes origin, struct topology *t)
 {
-    add_vhost(t, b->vhost);
+    broker_each_vhost(b, add_each_vhost, t);
     policies_each(&b->policies, add_policy, t);
     topology_sort(t);
     for (size_t i = 0; origin.size > 0 && i < t->count; i++)

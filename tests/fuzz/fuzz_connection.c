@@ -8,6 +8,7 @@
  */
 
 #include "amqp/table.h"
+#include "broker/auth/setup.h"
 #include "broker/base/mem.h"
 #include "broker/session/server.h"
 #include "tests/fuzz/fuzz.h"
@@ -32,6 +33,14 @@ door_moved(void *context)
 }
 
 static void
+open_auth(void)
+{
+    char problem[300];
+    const bool opened = auth_setup(&broker, problem, sizeof(problem));
+    ASSERT(opened);
+}
+
+static void
 start_once(void)
 {
     static bool started;
@@ -44,6 +53,7 @@ start_once(void)
     config.limits.consumer_timeout_ms = 0;
     door = door_create(engine_memory_create(0), 1u << 30, door_moved, NULL);
     broker_init(&broker, &config, door, NULL);
+    open_auth();
     const bool ready = worker_init(&worker, NULL, &broker, 0);
     ASSERT(ready);
 }
@@ -88,6 +98,12 @@ store_is_awaited(void)
     return !list_is_empty(&worker.stalled) || !list_is_empty(&worker.confirming);
 }
 
+static bool
+is_awaited(void)
+{
+    return store_is_awaited() || worker.logins_under_way > 0;
+}
+
 /* Lets the worker work, and throws away what it says, until it has nothing more to do. Commits are
  * waited for, so that the same input does the same again. */
 static void
@@ -96,10 +112,10 @@ settle_down(const int *sockets)
     uint8_t sink[4096];
     for (int idle = 0, turn = 0; idle < 3 && turn < TURNS_MAX; turn++) {
         ssize_t got = 0;
-        loop_turn(&worker.loop, store_is_awaited() ? 10 : 0);
+        loop_turn(&worker.loop, is_awaited() ? 10 : 0);
         for (int i = 0; i < CLIENTS; i++)
             got += sockets[i] < 0 ? 0 : recv(sockets[i], sink, sizeof(sink), MSG_DONTWAIT) > 0;
-        idle = got > 0 || store_is_awaited() ? 0 : idle + 1;
+        idle = got > 0 || is_awaited() ? 0 : idle + 1;
     }
 }
 
@@ -137,10 +153,13 @@ static void
 forget_everything(void)
 {
     route_cache_fini(&worker.routes);
+    auth_stop(&broker);
     broker_stop(&broker);
     broker_fini(&broker);
+    auth_teardown(&broker);
     ASSERT(message_memory() <= MEMORY_SLACK && message_memory() >= -MEMORY_SLACK);
     broker_init(&broker, &config, door, NULL);
+    open_auth();
     route_cache_init(&worker.routes);
 }
 

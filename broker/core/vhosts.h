@@ -1,0 +1,34 @@
+#ifndef BROKER_CORE_VHOSTS_H
+#define BROKER_CORE_VHOSTS_H
+
+/*
+ * The virtual hosts of a broker. Each is a note in the store, put when it is made and deleted with
+ * it; what is in it are rows that carry its name. A deleted one keeps its memory until the broker
+ * ends, since connections and queues point to it. Any thread.
+ */
+
+#include "broker/core/broker.h"
+
+void vhosts_init(struct broker *b);
+void vhosts_fini(struct broker *b);
+
+/* Makes it, or changes what is said about it. Returns a ticket. */
+uint64_t broker_put_vhost(struct broker *b, const struct vhost_spec *spec);
+
+/* It goes with all that is in it, and its connections are closed. Deleting what is not there is
+ * fine. Returns a ticket. */
+uint64_t broker_delete_vhost(struct broker *b, struct bytes name);
+
+/* Calls back for each, in no particular order, with the lock of virtual hosts held for reading. */
+void broker_each_vhost(struct broker *b,
+                       void (*each)(void *context, struct vhost *v, const struct vhost_spec *spec),
+                       void *context);
+
+/* Start-up: the one that a row of the store is about. */
+struct vhost *vhosts_restore(struct broker *b, struct bytes name);
+
+/* Start-up, when all rows have been read: what the notes say of each. One without a note was being
+ * deleted: that is done to the end. A store that is new gets "/"; returns whether it is. */
+bool vhosts_recovered(struct broker *b);
+
+#endif
