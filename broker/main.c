@@ -3,7 +3,7 @@
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 #include "broker/perf/perf.h"
 #include "broker/session/serve.h"
 

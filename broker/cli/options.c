@@ -1,7 +1,7 @@
 #include "broker/cli/options.h"
 
 #include "broker/base/mem.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 #include "broker/core/config.h"
 
 #include <stdarg.h>

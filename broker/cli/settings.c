@@ -1,8 +1,8 @@
 #include "broker/cli/settings.h"
 
-#include "broker/cli/config_file.h"
+#include "broker/config/config_file.h"
 #include "broker/cli/options.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 #include "broker/core/config_value.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store_commands.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 
 #include <stdio.h>
 

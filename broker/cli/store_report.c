@@ -4,7 +4,7 @@
 #include "broker/cli/store_commands.h"
 #include "broker/cli/store_source.h"
 #include "broker/cli/store_view.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 #include "persistence/store_files.h"
 
 #include <inttypes.h>

@@ -108,15 +108,15 @@ class TidyTest(unittest.TestCase):
     def test_hidden_libraries(self):
         self.write('persistence/engine_rocksdb.c', '#include <rocksdb/c.h>\n')
         self.write('certs/tls.c', '#include <openssl/ssl.h>\n')
-        self.write('broker/cli/yaml_tree.c', '#include <yaml.h>\n')
+        self.write('broker/config/yaml_tree.c', '#include <yaml.h>\n')
         self.assertEqual(self.complaints(), {})
         self.write('amqp/frame.c', SOURCE + '#include <rocksdb/c.h>\n')
         self.expect('hidden libraries', 'amqp/frame.c:10')
 
     def test_library_that_two_files_include(self):
-        self.write('broker/cli/one.c', '#include <yaml.h>\n')
-        self.write('broker/cli/two.c', '#include <yaml.h>\n')
-        self.expect('hidden libraries', 'broker/cli/two.c:1')
+        self.write('broker/config/one.c', '#include <yaml.h>\n')
+        self.write('broker/config/two.c', '#include <yaml.h>\n')
+        self.expect('hidden libraries', 'broker/config/two.c:1')
 
     def test_long_file(self):
         self.write('amqp/frame.c', SOURCE + '\n' * tidy.FILE_LINES_HARD)

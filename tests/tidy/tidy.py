@@ -26,7 +26,9 @@ FOLDERS = {
     'broker/net': ['broker/base'],
     'broker/core': ['amqp', 'routing', 'persistence', 'broker/net'],
     'broker/control': ['broker/base'],
-    'broker/session': ['broker/core', 'broker/control'],
+    'broker/config': ['broker/core'],
+    'broker/topology': ['broker/config'],
+    'broker/session': ['broker/core', 'broker/control', 'broker/topology'],
     'broker/perf': ['amqp'],
     'broker/cli': ['broker/session', 'broker/perf', 'certs'],
     'broker': ['broker/cli'],
@@ -36,7 +38,8 @@ FOLDERS = {
 HIDDEN_LIBRARIES = [
     (re.compile(r'rocksdb/'), 'persistence', False),
     (re.compile(r'openssl/ssl\.h'), 'certs', False),
-    (re.compile(r'yaml\.h'), 'broker/cli', True),
+    (re.compile(r'pcre2\.h'), 'broker/base', True),
+    (re.compile(r'yaml\.h'), 'broker/config', True),
 ]
 
 FILE_LINES_HARD, FILE_LINES_SOFT = 800, 500

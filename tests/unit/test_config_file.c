@@ -1,4 +1,4 @@
-#include "broker/cli/config_file.h"
+#include "broker/config/config_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,7 +146,7 @@ test_aliases_and_expansion(void **state)
 }
 
 /* Every message this file can give, with the place it points to. Those of the scanner are in
- * test_cli_yaml_tree.c, those of ${...} in test_cli_expand.c. */
+ * test_config_yaml_tree.c, those of ${...} in test_config_expand.c. */
 static const struct {
     const char *text;
     const char *report;
@@ -360,32 +360,15 @@ static const struct {
       "      |     ^\n"
       "1 error\n" },
     { "version: 1\nusers: {}\nvhosts: {}\ntls: {}\napply: {}\ninclude: []\n",
-      "broker.yaml:2:1: error: railmq " RAIL_VERSION
-      " does not read the section \"users\" yet [RAIL-E012]\n"
-      "    2 | users: {}\n"
-      "      | ^~~~~\n"
-      "   = hint: remove the section, or run a later version\n"
-      "broker.yaml:3:1: error: railmq " RAIL_VERSION
-      " does not read the section \"vhosts\" yet [RAIL-E012]\n"
-      "    3 | vhosts: {}\n"
-      "      | ^~~~~~\n"
-      "   = hint: remove the section, or run a later version\n"
       "broker.yaml:4:1: error: railmq " RAIL_VERSION
       " does not read the section \"tls\" yet [RAIL-E012]\n"
       "    4 | tls: {}\n"
       "      | ^~~\n"
       "   = hint: remove the section, or run a later version\n"
-      "broker.yaml:5:1: error: railmq " RAIL_VERSION
-      " does not read the section \"apply\" yet [RAIL-E012]\n"
-      "    5 | apply: {}\n"
-      "      | ^~~~~\n"
-      "   = hint: remove the section, or run a later version\n"
-      "broker.yaml:6:1: error: railmq " RAIL_VERSION
-      " does not read the section \"include\" yet [RAIL-E012]\n"
+      "broker.yaml:6:10: error: this text may not include files [RAIL-E027]\n"
       "    6 | include: []\n"
-      "      | ^~~~~~~\n"
-      "   = hint: remove the section, or run a later version\n"
-      "5 errors\n" },
+      "      |          ^\n"
+      "2 errors\n" },
     /* The scanner's errors come out the same way. */
     { "version: 1\nversion: 1\n",
       "broker.yaml:2:1: error: key \"version\" is written twice [RAIL-E003]\n"
@@ -462,7 +445,7 @@ test_files(void **state)
     assert_true(config_file_read(path, &c, &report));
     assert_string_equal(c.server.name, "x");
 
-    assert_int_equal(ftruncate(fd, CONFIG_FILE_BYTES_MAX + 1), 0);
+    assert_int_equal(ftruncate(fd, DOCUMENT_BYTES_MAX + 1), 0);
     assert_false(config_file_read(path, &c, &report));
     close(fd);
     remove(path);

@@ -1,4 +1,4 @@
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 
 #define QUOTE_BYTES_MAX 60
 #define SUGGESTION_BYTES_MAX 40

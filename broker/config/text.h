@@ -1,5 +1,5 @@
-#ifndef BROKER_CLI_TEXT_H
-#define BROKER_CLI_TEXT_H
+#ifndef BROKER_CONFIG_TEXT_H
+#define BROKER_CONFIG_TEXT_H
 
 /*
  * Text for people on a terminal: wrapped paragraphs, quoted foreign text and the nearest of several

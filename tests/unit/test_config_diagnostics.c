@@ -1,4 +1,4 @@
-#include "broker/cli/diagnostics.h"
+#include "broker/config/diagnostics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,6 +120,64 @@ test_more_than_are_shown(void **state)
     diagnostics_fini(&d);
 }
 
+/* Warnings are counted and bounded apart; the path goes into JSON only. */
+static void
+test_warnings_files_and_json(void **state)
+{
+    (void)state;
+    struct diagnostics d;
+    struct buf out = { 0 };
+    diagnostics_init(&d, "a", BYTES_LITERAL("x\n"));
+    const unsigned second = diagnostics_enter(&d, "b", BYTES_LITERAL("y\n"));
+    const size_t outer = diagnostics_path_push(&d, BYTES_LITERAL("vhosts"));
+    const size_t inner = diagnostics_path_push(&d, BYTES_LITERAL("a.b"));
+    diagnostics_error(&d, DIAGNOSTIC_VALUE,
+                      (struct place){ .line = 1, .column = 1, .width = 1, .source = second }, NULL,
+                      "later");
+    diagnostics_path_pop(&d, inner);
+    diagnostics_path_push(&d, BYTES_LITERAL("[3]"));
+    diagnostics_warning(&d, DIAGNOSTIC_CYCLE, at(1, 1, 1), "why", "first");
+    diagnostics_path_pop(&d, outer);
+    diagnostics_print_json(&d, &out);
+    buf_append(&out, "", 1);
+    assert_string_equal(
+        (const char *)out.data,
+        "[\n"
+        "  {\"file\": \"a\", \"line\": 1, \"column\": 1, \"severity\": \"warning\", \"code\": "
+        "\"RAIL-W103\", \"path\": \"vhosts[3]\", \"message\": \"first\"},\n"
+        "  {\"file\": \"b\", \"line\": 1, \"column\": 1, \"severity\": \"error\", \"code\": "
+        "\"RAIL-E021\", \"path\": \"vhosts.\\\"a.b\\\"\", \"message\": \"later\"}\n"
+        "]\n");
+    buf_fini(&out);
+    expect(&d, "a:1:1: warning: first [RAIL-W103]\n"
+               "    1 | x\n"
+               "      | ^\n"
+               "   = hint: why\n"
+               "b:1:1: error: later [RAIL-E021]\n"
+               "    1 | y\n"
+               "      | ^\n"
+               "1 error, 1 warning\n");
+}
+
+static void
+test_warnings_do_not_crowd_out_errors(void **state)
+{
+    (void)state;
+    struct diagnostics d;
+    struct buf out = { 0 };
+    diagnostics_init(&d, "f", BYTES_NONE);
+    for (size_t i = 0; i < DIAGNOSTICS_MAX + 5; i++)
+        diagnostics_warning(&d, DIAGNOSTIC_CYCLE, at(1, 1, 1), NULL, "w");
+    diagnostics_error(&d, DIAGNOSTIC_VALUE, at(2, 1, 1), NULL, "e");
+    diagnostics_print(&d, &out);
+    buf_append(&out, "", 1);
+    assert_non_null(strstr((const char *)out.data, "f:2:1: error: e"));
+    assert_non_null(strstr((const char *)out.data,
+                           "\n1 error, 25 warnings, of which the first 20 are shown\n"));
+    buf_fini(&out);
+    diagnostics_fini(&d);
+}
+
 int
 main(void)
 {
@@ -129,6 +187,8 @@ main(void)
         cmocka_unit_test(test_columns_are_characters),
         cmocka_unit_test(test_long_lines_are_cut),
         cmocka_unit_test(test_more_than_are_shown),
+        cmocka_unit_test(test_warnings_files_and_json),
+        cmocka_unit_test(test_warnings_do_not_crowd_out_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

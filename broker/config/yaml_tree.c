@@ -1,8 +1,8 @@
-#include "broker/cli/yaml_tree.h"
+#include "broker/config/yaml_tree.h"
 
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
-#include "broker/cli/text.h"
+#include "broker/config/text.h"
 
 #include <yaml.h>
 
@@ -21,20 +21,21 @@ struct builder {
 };
 
 static struct place
-place_between(yaml_mark_t start, yaml_mark_t end)
+place_between(const struct builder *b, yaml_mark_t start, yaml_mark_t end)
 {
     const bool same_line = start.line == end.line && end.column > start.column;
     return (struct place){
         .line = start.line + 1,
         .column = start.column + 1,
         .width = same_line ? end.column - start.column : 1,
+        .source = b->diagnostics->current,
     };
 }
 
 static struct place
-event_place(const yaml_event_t *event)
+event_place(const struct builder *b, const yaml_event_t *event)
 {
-    return place_between(event->start_mark, event->end_mark);
+    return place_between(b, event->start_mark, event->end_mark);
 }
 
 /* libyaml reports where it noticed; where the broken construct began helps more, so both. */
@@ -42,9 +43,10 @@ static void
 report_syntax(struct builder *b)
 {
     const yaml_parser_t *p = &b->parser;
-    struct place place = place_between(p->problem_mark, p->problem_mark);
+    struct place place = place_between(b, p->problem_mark, p->problem_mark);
     if (p->error == YAML_READER_ERROR) {
-        diagnostics_error(b->diagnostics, DIAGNOSTIC_SYNTAX, (struct place){ 0 },
+        diagnostics_error(b->diagnostics, DIAGNOSTIC_SYNTAX,
+                          (struct place){ .source = b->diagnostics->current },
                           "save the file as UTF-8", "not UTF-8 text at byte %zu: %s",
                           p->problem_offset, p->problem);
         return;
@@ -55,7 +57,7 @@ report_syntax(struct builder *b)
                       "not valid YAML: %s", p->problem == NULL ? "no memory" : p->problem);
     if (p->context == NULL)
         return;
-    const struct place context = place_between(p->context_mark, p->context_mark);
+    const struct place context = place_between(b, p->context_mark, p->context_mark);
     if (context.line != place.line || context.column != place.column)
         diagnostics_note(b->diagnostics, context, p->context);
 }
@@ -69,19 +71,19 @@ next_event(struct builder *b, yaml_event_t *event)
     return false;
 }
 
-static struct tree_node *
-node_create(struct builder *b, enum tree_kind kind, struct place place)
+struct tree_node *
+tree_node_make(struct yaml_tree *tree, enum tree_kind kind, struct place place)
 {
     struct tree_node *node = mem_alloc_zeroed(sizeof(*node));
     node->kind = kind;
     node->place = place;
-    node->next_made = b->tree->made;
-    b->tree->made = node;
+    node->next_made = tree->made;
+    tree->made = node;
     return node;
 }
 
-static void
-node_append(struct tree_node *node, struct tree_node *item)
+void
+tree_node_append(struct tree_node *node, struct tree_node *item)
 {
     if (node->item_count == node->item_capacity) {
         node->item_capacity = node->item_capacity == 0 ? 8 : node->item_capacity * 2;
@@ -95,7 +97,7 @@ tag_refuse(struct builder *b, const yaml_event_t *event, const yaml_char_t *tag)
 {
     if (tag == NULL)
         return;
-    diagnostics_error(b->diagnostics, DIAGNOSTIC_TAG, event_place(event),
+    diagnostics_error(b->diagnostics, DIAGNOSTIC_TAG, event_place(b, event),
                       "leave the tag out; the setting decides the type", "YAML tags are not read");
 }
 
@@ -129,13 +131,13 @@ build_alias(struct builder *b, const yaml_event_t *event)
     const char *name = (const char *)event->data.alias.anchor;
     struct tree_node *target = anchor_find(b, name);
     if (target == NULL) {
-        diagnostics_error(b->diagnostics, DIAGNOSTIC_ALIAS, event_place(event), NULL,
+        diagnostics_error(b->diagnostics, DIAGNOSTIC_ALIAS, event_place(b, event), NULL,
                           "alias *%s has no anchor &%s before it", name, name);
         return NULL;
     }
     b->aliases += target->aliases + 1;
     if (b->aliases > YAML_ALIASES_MAX) {
-        diagnostics_error(b->diagnostics, DIAGNOSTIC_ALIAS, event_place(event), NULL,
+        diagnostics_error(b->diagnostics, DIAGNOSTIC_ALIAS, event_place(b, event), NULL,
                           "more than %d aliases after expansion", YAML_ALIASES_MAX);
         return NULL;
     }
@@ -145,7 +147,7 @@ build_alias(struct builder *b, const yaml_event_t *event)
 static struct tree_node *
 build_scalar(struct builder *b, const yaml_event_t *event)
 {
-    struct tree_node *node = node_create(b, TREE_SCALAR, event_place(event));
+    struct tree_node *node = tree_node_make(b->tree, TREE_SCALAR, event_place(b, event));
     node->text = bytes_copy(bytes_of(event->data.scalar.value, event->data.scalar.length));
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     tag_refuse(b, event, event->data.scalar.tag);
@@ -179,7 +181,7 @@ build_list_items(struct builder *b, struct tree_node *list, size_t depth)
         struct tree_node *item = build_item(b, depth, YAML_SEQUENCE_END_EVENT, &ended);
         if (item == NULL)
             return ended;
-        node_append(list, item);
+        tree_node_append(list, item);
     }
 }
 
@@ -215,7 +217,7 @@ build_key(struct builder *b, bool *ended)
     if (event.type == YAML_SCALAR_EVENT)
         key = build_scalar(b, &event);
     else if (!*ended)
-        diagnostics_error(b->diagnostics, DIAGNOSTIC_SHAPE, event_place(&event), NULL,
+        diagnostics_error(b->diagnostics, DIAGNOSTIC_SHAPE, event_place(b, &event), NULL,
                           "a key must be text, not a list, a mapping or an alias");
     yaml_event_delete(&event);
     return key;
@@ -245,15 +247,15 @@ build_pairs(struct builder *b, struct tree_node *mapping, struct map *keys, size
         struct tree_node *value = build_item(b, depth, YAML_NO_EVENT, &ended);
         if (value == NULL)
             return false;
-        node_append(mapping, key);
-        node_append(mapping, value);
+        tree_node_append(mapping, key);
+        tree_node_append(mapping, value);
     }
 }
 
 static struct tree_node *
 build_list(struct builder *b, const yaml_event_t *event, size_t depth)
 {
-    struct tree_node *list = node_create(b, TREE_LIST, event_place(event));
+    struct tree_node *list = tree_node_make(b->tree, TREE_LIST, event_place(b, event));
     const size_t aliases = b->aliases;
     tag_refuse(b, event, event->data.sequence_start.tag);
     if (!build_list_items(b, list, depth))
@@ -266,7 +268,7 @@ build_list(struct builder *b, const yaml_event_t *event, size_t depth)
 static struct tree_node *
 build_mapping(struct builder *b, const yaml_event_t *event, size_t depth)
 {
-    struct tree_node *mapping = node_create(b, TREE_MAPPING, event_place(event));
+    struct tree_node *mapping = tree_node_make(b->tree, TREE_MAPPING, event_place(b, event));
     const size_t aliases = b->aliases;
     struct map keys = { 0 };
     tag_refuse(b, event, event->data.mapping_start.tag);
@@ -289,7 +291,7 @@ build(struct builder *b, const yaml_event_t *event, size_t depth)
         return build_alias(b, event);
     ASSERT(event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT);
     if (depth == YAML_DEPTH_MAX) {
-        diagnostics_error(b->diagnostics, DIAGNOSTIC_DEPTH, event_place(event), NULL,
+        diagnostics_error(b->diagnostics, DIAGNOSTIC_DEPTH, event_place(b, event), NULL,
                           "nested more than %d levels deep", YAML_DEPTH_MAX);
         return NULL;
     }
@@ -308,7 +310,7 @@ build_document_event(struct builder *b, const yaml_event_t *event, bool *ended)
     if (event->type == YAML_DOCUMENT_START_EVENT) {
         if (b->tree->root == NULL)
             return true;
-        diagnostics_error(b->diagnostics, DIAGNOSTIC_DOCUMENTS, event_place(event),
+        diagnostics_error(b->diagnostics, DIAGNOSTIC_DOCUMENTS, event_place(b, event),
                           "keep one document, and remove the --- between them",
                           "a second YAML document starts here");
         return false;
@@ -338,11 +340,12 @@ yaml_tree_read(struct yaml_tree *tree, struct diagnostics *d)
     *tree = (struct yaml_tree){ 0 };
     struct builder b = { .tree = tree, .diagnostics = d };
     if (!yaml_parser_initialize(&b.parser))
-        PANIC("out of memory while reading %s", d->file);
+        PANIC("out of memory while reading %s", diagnostics_source(d)->file);
+    const struct diagnostic_source *file = diagnostics_source(d);
     yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
     /* libyaml takes no null pointer, not even for an empty file. */
-    const void *input = d->source.size > 0 ? (const void *)d->source.data : "";
-    yaml_parser_set_input_string(&b.parser, input, d->source.size);
+    const void *input = file->source.size > 0 ? (const void *)file->source.data : "";
+    yaml_parser_set_input_string(&b.parser, input, file->source.size);
     const bool fine = build_stream(&b);
     yaml_parser_delete(&b.parser);
     for (size_t i = 0; i < b.anchor_count; i++)
@@ -376,4 +379,21 @@ tree_kind_name(enum tree_kind kind)
         return "a mapping";
     }
     UNREACHABLE();
+}
+
+const struct tree_node *
+tree_find(const struct tree_node *mapping, const char *key)
+{
+    const struct bytes name = bytes_of_string(key);
+    for (size_t i = 0; i + 1 < mapping->item_count; i += 2) {
+        if (bytes_equal(mapping->items[i]->text, name))
+            return mapping->items[i + 1];
+    }
+    return NULL;
+}
+
+bool
+tree_node_is_empty(const struct tree_node *node)
+{
+    return node->kind == TREE_SCALAR && node->plain && node->text.size == 0;
 }

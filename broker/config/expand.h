@@ -1,5 +1,5 @@
-#ifndef BROKER_CLI_EXPAND_H
-#define BROKER_CLI_EXPAND_H
+#ifndef BROKER_CONFIG_EXPAND_H
+#define BROKER_CONFIG_EXPAND_H
 
 /*
  * What a value of the configuration takes from outside: ${env:NAME}, ${env:NAME:-default},
@@ -8,7 +8,7 @@
  */
 
 #include "broker/base/buf.h"
-#include "broker/cli/diagnostics.h"
+#include "broker/config/diagnostics.h"
 
 struct expand_problem {
     enum diagnostic_code code;

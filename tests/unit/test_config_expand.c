@@ -1,4 +1,4 @@
-#include "broker/cli/expand.h"
+#include "broker/config/expand.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-#ifndef BROKER_CLI_FILE_H
-#define BROKER_CLI_FILE_H
+#ifndef BROKER_CONFIG_FILE_H
+#define BROKER_CONFIG_FILE_H
 
 /* Reads a small file as a whole. Any thread. */
 

@@ -1,4 +1,4 @@
-#include "broker/cli/file.h"
+#include "broker/config/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-#include "broker/cli/expand.h"
+#include "broker/config/expand.h"
 
-#include "broker/cli/file.h"
+#include "broker/config/file.h"
 
 #include <errno.h>
 #include <limits.h>

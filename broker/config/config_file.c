@@ -1,12 +1,8 @@
-#include "broker/cli/config_file.h"
+#include "broker/config/config_file.h"
 
-#include "broker/cli/diagnostics.h"
-#include "broker/cli/expand.h"
-#include "broker/cli/file.h"
-#include "broker/cli/text.h"
-#include "broker/cli/yaml_tree.h"
+#include "broker/config/expand.h"
+#include "broker/config/text.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #define PATH_BYTES_MAX 128
@@ -33,13 +29,6 @@ node_is(struct reader *r, const struct tree_node *node, enum tree_kind kind, con
     diagnostics_error(r->diagnostics, DIAGNOSTIC_SHAPE, node->place, NULL, "%s must be %s, got %s",
                       name, tree_kind_name(kind), tree_kind_name(node->kind));
     return false;
-}
-
-/* A key with nothing behind it, as left when everything below is commented out. */
-static bool
-node_is_empty(const struct tree_node *node)
-{
-    return node->kind == TREE_SCALAR && node->plain && node->text.size == 0;
 }
 
 /* What the file says is shown, never what ${...} made of it: that may be a secret. */
@@ -167,7 +156,7 @@ read_key(struct reader *r, const struct tree_node *key, const struct tree_node *
 static void
 read_settings(struct reader *r, const struct tree_node *node, const struct scope *scope)
 {
-    if (node_is_empty(node) || !node_is(r, node, TREE_MAPPING, scope->name))
+    if (tree_node_is_empty(node) || !node_is(r, node, TREE_MAPPING, scope->name))
         return;
     for (size_t i = 0; i < node->item_count; i += 2)
         read_key(r, node->items[i], node->items[i + 1], scope);
@@ -210,16 +199,6 @@ listener_check_unique(struct reader *r, const struct tree_node *item,
     }
 }
 
-static bool
-mapping_has(const struct tree_node *mapping, struct bytes name)
-{
-    for (size_t i = 0; i < mapping->item_count; i += 2) {
-        if (bytes_equal(mapping->items[i]->text, name))
-            return true;
-    }
-    return false;
-}
-
 static void
 read_listener(struct reader *r, const struct tree_node *item)
 {
@@ -229,7 +208,7 @@ read_listener(struct reader *r, const struct tree_node *item)
     if (listener == NULL)
         return; /* Too many; the caller says so. */
     const size_t errors = r->diagnostics->count;
-    if (!mapping_has(item, BYTES_LITERAL("bind")))
+    if (tree_find(item, "bind") == NULL)
         diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, item->place,
                           "write {protocol: amqp, bind: \"127.0.0.1:5672\"}",
                           "a listener must have the key \"bind\"");
@@ -252,7 +231,7 @@ static void
 section_listeners(struct reader *r, const char *name, const struct tree_node *key,
                   const struct tree_node *node)
 {
-    const bool empty = node_is_empty(node);
+    const bool empty = tree_node_is_empty(node);
     if (!empty && !node_is(r, node, TREE_LIST, name))
         return;
     const size_t count = empty ? 0 : node->item_count;
@@ -290,6 +269,16 @@ section_later(struct reader *r, const char *name, const struct tree_node *key,
                       "railmq %s does not read the section \"%s\" yet", RAIL_VERSION, name);
 }
 
+static void
+section_of_others(struct reader *r, const char *name, const struct tree_node *key,
+                  const struct tree_node *node)
+{
+    (void)r;
+    (void)name;
+    (void)key;
+    (void)node;
+}
+
 /* The top level of the file. A new section is a new row. */
 static const struct section {
     const char *name;
@@ -302,11 +291,12 @@ static const struct section {
     { "listeners", section_listeners, false },
     { "limits", section_settings, false },
     { "testing", section_settings, true },
-    { "include", section_later, true },
     { "tls", section_later, true },
-    { "apply", section_later, true },
-    { "users", section_later, true },
-    { "vhosts", section_later, true },
+    /* Others have read these, or will. */
+    { "include", section_of_others, false },
+    { "apply", section_of_others, false },
+    { "users", section_of_others, false },
+    { "vhosts", section_of_others, false },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
 
@@ -330,10 +320,9 @@ static void
 read_root(struct reader *r, const struct tree_node *root)
 {
     const struct place start = { .line = 1, .column = 1, .width = 1 };
-    if (root != NULL && !node_is_empty(root) && !node_is(r, root, TREE_MAPPING, "the file"))
+    if (root != NULL && !tree_node_is_empty(root) && !node_is(r, root, TREE_MAPPING, "the file"))
         return;
-    if (root == NULL || root->kind != TREE_MAPPING ||
-        !mapping_has(root, BYTES_LITERAL("version"))) {
+    if (root == NULL || root->kind != TREE_MAPPING || tree_find(root, "version") == NULL) {
         diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, start,
                           "write version: 1 at the top of the file",
                           "the key \"version\" is missing");
@@ -343,49 +332,36 @@ read_root(struct reader *r, const struct tree_node *root)
 }
 
 bool
-config_text_read(const char *name, struct bytes text, struct config *config, struct buf *report)
+config_read(struct document *doc, struct config *config)
 {
-    struct diagnostics d;
-    struct yaml_tree tree;
     struct config changed = *config;
-    struct reader r = { .config = &changed, .diagnostics = &d };
-    diagnostics_init(&d, name, text);
-    if (yaml_tree_read(&tree, &d))
-        read_root(&r, tree.root);
-    const bool fine = d.count == 0;
-    if (fine)
-        *config = changed;
-    diagnostics_print(&d, report);
-    diagnostics_fini(&d);
-    yaml_tree_fini(&tree);
+    struct reader r = { .config = &changed, .diagnostics = &doc->diagnostics };
+    read_root(&r, doc->root);
+    if (doc->diagnostics.count > 0)
+        return false;
+    *config = changed;
+    return true;
+}
+
+static bool
+finish(struct document *doc, bool is_read, struct config *config, struct buf *report)
+{
+    const bool fine = is_read && config_read(doc, config);
+    diagnostics_print(&doc->diagnostics, report);
+    document_fini(doc);
     return fine;
 }
 
-static void
-report_unreadable(const char *path, int why, struct buf *report)
+bool
+config_text_read(const char *name, struct bytes text, struct config *config, struct buf *report)
 {
-    struct diagnostics d;
-    diagnostics_init(&d, path, BYTES_NONE);
-    if (why == EFBIG)
-        diagnostics_error(&d, DIAGNOSTIC_FILE, (struct place){ 0 }, NULL,
-                          "larger than %u MiB, too large for a configuration file",
-                          CONFIG_FILE_BYTES_MAX >> 20);
-    else
-        diagnostics_error(&d, DIAGNOSTIC_FILE, (struct place){ 0 }, NULL, "cannot be read: %s",
-                          strerror(why));
-    diagnostics_print(&d, report);
-    diagnostics_fini(&d);
+    struct document doc;
+    return finish(&doc, document_read_text(&doc, name, text), config, report);
 }
 
 bool
 config_file_read(const char *path, struct config *config, struct buf *report)
 {
-    struct buf text = { 0 };
-    bool fine = false;
-    if (file_read(path, CONFIG_FILE_BYTES_MAX, &text))
-        fine = config_text_read(path, buf_bytes(&text), config, report);
-    else
-        report_unreadable(path, errno, report);
-    buf_fini(&text);
-    return fine;
+    struct document doc;
+    return finish(&doc, document_read(&doc, path), config, report);
 }

@@ -1,4 +1,4 @@
-#include "broker/cli/yaml_tree.h"
+#include "broker/config/yaml_tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
