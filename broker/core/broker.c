@@ -14,6 +14,8 @@ broker_init(struct broker *b, const struct config *config, struct door *door, st
     *b = (struct broker){ .config = config, .door = door, .pager = pager };
     atomic_init(&b->next_connection_id, 1);
     replies_init(&b->replies);
+    notes_init(&b->notes, door);
+    policies_init(&b->policies, &b->notes);
     b->vhost = vhost_create(BYTES_LITERAL("/"), door);
     b->vhost->pager = pager;
     b->dead_letters = dead_letters_create(door);
@@ -32,6 +34,8 @@ broker_fini(struct broker *b)
     vhost_destroy(b->vhost);
     dead_letters_destroy(b->dead_letters);
     replies_fini(&b->replies);
+    policies_fini(&b->policies);
+    notes_fini(&b->notes);
 }
 
 struct vhost *

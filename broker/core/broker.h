@@ -8,6 +8,8 @@
 
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
+#include "broker/core/notes.h"
+#include "broker/core/policy.h"
 #include "broker/core/replies.h"
 #include "broker/core/vhost.h"
 #include "broker/core/pager.h"
@@ -30,6 +32,8 @@ struct broker {
     struct pager *pager; /* May be NULL. */
     struct dead_letters *dead_letters;
     struct vhost *vhost; /* "/" is the only one so far. */
+    struct notes notes;
+    struct policies policies;
     struct replies replies;
     struct broker_counters counters;
     _Atomic uint64_t next_connection_id; /* From 1: 0 means "nobody's". */

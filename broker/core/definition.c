@@ -161,6 +161,30 @@ definition_forget_binding(struct vhost *v, const struct bind_spec *spec, struct 
     return push(v, EFFECT_DELETE, binding_key(v, spec, arguments), (struct buf){ 0 });
 }
 
+static struct buf
+note_key(struct bytes key)
+{
+    struct buf out = { 0 };
+    buf_append(&out, "n", 1);
+    key_add(&out, BYTES_NONE);
+    buf_append_bytes(&out, key);
+    return out;
+}
+
+uint64_t
+definition_keep_note(struct door *door, struct bytes key, struct bytes value)
+{
+    struct effect effect = { .kind = EFFECT_PUT, .key = note_key(key) };
+    buf_append_bytes(&effect.payload, value);
+    return door_push(door, &effect);
+}
+
+uint64_t
+definition_forget_note(struct door *door, struct bytes key)
+{
+    return door_push(door, &(struct effect){ .kind = EFFECT_DELETE, .key = note_key(key) });
+}
+
 static bool
 take_part(struct bytes *from, struct bytes *part)
 {
@@ -256,6 +280,11 @@ definition_decode(struct bytes key, struct bytes row, struct definition *out)
         return decode_exchange(rest, row, out);
     case 'q':
         return decode_queue(rest, row, out);
+    case 'n':
+        out->kind = DEFINITION_NOTE;
+        out->name = rest;
+        out->arguments = row;
+        return out->vhost.size == 0;
     case 'w':
         return decode_watermark(rest, row, out);
     case 'r':

@@ -16,14 +16,15 @@ enum definition_kind {
     DEFINITION_BINDING,
     DEFINITION_WATERMARK,
     DEFINITION_DELIVERIES,
+    DEFINITION_NOTE,
 };
 
 /* A row read back. Everything points into the key or the row. */
 struct definition {
     enum definition_kind kind;
     struct bytes vhost;
-    struct bytes name; /* Of an exchange or a queue. */
-    struct bytes arguments;
+    struct bytes name;      /* Of an exchange or a queue; of a note its key. */
+    struct bytes arguments; /* Of a note its value. */
     enum router_type type;
     bool auto_delete;
     bool internal;
@@ -55,5 +56,9 @@ uint64_t definition_keep_binding(struct vhost *v, const struct bind_spec *spec,
                                  struct bytes arguments);
 uint64_t definition_forget_binding(struct vhost *v, const struct bind_spec *spec,
                                    struct bytes arguments);
+
+/* See notes.h. They belong to no virtual host. */
+uint64_t definition_keep_note(struct door *door, struct bytes key, struct bytes value);
+uint64_t definition_forget_note(struct door *door, struct bytes key);
 
 #endif

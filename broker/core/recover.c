@@ -150,6 +150,9 @@ on_definition(void *context, struct bytes key, struct bytes row)
     case DEFINITION_WATERMARK:
         restore_watermark(s, &d, key);
         return;
+    case DEFINITION_NOTE:
+        notes_restore(&s->broker->notes, d.name, d.arguments);
+        return;
     case DEFINITION_DELIVERIES:
         restore_deliveries(s, &d, key);
         return;
@@ -203,6 +206,8 @@ broker_recover(struct broker *b, struct engine *engine, struct recovered *out, c
     const struct recovery recovery = { on_definition, on_log, &s };
     bool ok = engine_local_recover(engine, &recovery, problem, problem_size);
     restore_bindings(&s);
+    if (!policies_restore(&b->policies))
+        complain(&s, "a policy", BYTES_NONE);
     forget_logs(&s);
     if (ok && s.complaint.size > 0) {
         snprintf(problem, problem_size, "%.*s", BYTES_ARGS(buf_bytes(&s.complaint)));

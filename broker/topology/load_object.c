@@ -451,14 +451,15 @@ load_check_queue(struct loader *l, size_t item, const struct tree_node *node)
     const struct topology_item *q = &l->t->items[item];
     struct queue_arguments parsed;
     struct amqp_exception ex;
-    if (q->kind != TOPOLOGY_QUEUE ||
-        queue_arguments_parse(q->values[QUEUE_ARGUMENTS], q->name, q->vhost, &parsed, &ex))
+    if (queue_arguments_parse(q->values[QUEUE_ARGUMENTS], q->name, q->vhost, &parsed, &ex) &&
+        queue_type_allows(&parsed, topology_bool(q, QUEUE_DURABLE), false,
+                          topology_bool(q, QUEUE_AUTO_DELETE), q->name, q->vhost, &ex))
         return;
     const struct tree_node *arguments =
         node->kind == TREE_MAPPING ? tree_find(node, "arguments") : NULL;
     const struct tree_node *at = arguments != NULL ? arguments : node;
-    diagnostics_error(l->d, DIAGNOSTIC_ARGUMENT, at->place, NULL,
-                      "the broker refuses the arguments of %s: %s", load_subject(q), ex.text);
+    diagnostics_error(l->d, DIAGNOSTIC_ARGUMENT, at->place, NULL, "the broker refuses %s: %s",
+                      load_subject(q), ex.text);
 }
 
 void

@@ -1,0 +1,303 @@
+#include "broker/topology/apply.h"
+
+#include "broker/base/clock.h"
+#include "broker/base/panic.h"
+#include "broker/topology/current.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define COMMIT_WAIT_MS 10000u
+#define COMMIT_LOOK_NS 1000000L
+
+struct applier {
+    const struct apply_request *request;
+    uint64_t ticket; /* The last of all. */
+};
+
+/* Does one thing to one object: false with the exception's text. */
+typedef bool apply_step(struct applier *a, const struct topology_item *item,
+                        struct amqp_exception *ex);
+
+static void
+wait_for(struct applier *a, uint64_t ticket)
+{
+    if (ticket > a->ticket)
+        a->ticket = ticket;
+}
+
+static struct vhost *
+vhost_of(const struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    struct vhost *v = broker_find_vhost(a->request->broker, item->vhost);
+    if (v == NULL)
+        amqp_raise(ex, AMQP_NOT_FOUND, "no vhost '%.*s'", BYTES_ARGS(item->vhost));
+    return v;
+}
+
+static bool
+make_exchange(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    enum router_type type;
+    struct vhost *v = vhost_of(a, item, ex);
+    if (v == NULL)
+        return false;
+    const bool is_known = router_type_find(item->values[EXCHANGE_TYPE], &type);
+    ASSERT(is_known); /* The reader has looked. */
+    const struct exchange_spec spec = {
+        .name = item->name,
+        .type = type,
+        .arguments = item->values[EXCHANGE_ARGUMENTS],
+        .durable = topology_bool(item, EXCHANGE_DURABLE),
+        .auto_delete = topology_bool(item, EXCHANGE_AUTO_DELETE),
+        .internal = topology_bool(item, EXCHANGE_INTERNAL),
+    };
+    if (!vhost_declare_exchange(v, &spec, &ticket, ex))
+        return false;
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+drop_exchange(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    struct vhost *v = vhost_of(a, item, ex);
+    if (v == NULL || !vhost_delete_exchange(v, item->name, false, &ticket, ex))
+        return false;
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+make_queue(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    struct queue *q;
+    bool created;
+    uint64_t ticket;
+    struct vhost *v = vhost_of(a, item, ex);
+    const struct queue_spec spec = {
+        .name = item->name,
+        .arguments = item->values[QUEUE_ARGUMENTS],
+        .durable = topology_bool(item, QUEUE_DURABLE),
+        .auto_delete = topology_bool(item, QUEUE_AUTO_DELETE),
+        .window = a->request->broker->config->limits.outbox_bytes,
+    };
+    if (v == NULL || !vhost_declare_queue(v, &spec, 0, &q, &created, &ticket, ex))
+        return false;
+    queue_unref(q);
+    wait_for(a, ticket);
+    return true;
+}
+
+/* A message that has come since the plan was made is safe, too. */
+static bool
+drop_queue(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    size_t ready;
+    uint64_t ticket;
+    const bool if_empty = a->request->rules.delete_queues != DELETE_QUEUES_ALWAYS;
+    struct vhost *v = vhost_of(a, item, ex);
+    if (v == NULL)
+        return false;
+    struct queue *q = vhost_use_queue(v, item->name, 0, ex);
+    if (q == NULL)
+        return ex->code == AMQP_NOT_FOUND; /* Somebody was faster. */
+    const bool done = vhost_delete_queue(v, q, false, if_empty, &ready, &ticket, ex);
+    queue_unref(q);
+    if (done)
+        wait_for(a, ticket);
+    return done;
+}
+
+static struct bind_spec
+bind_spec_of(const struct topology_item *item)
+{
+    return (struct bind_spec){
+        .source = item->other,
+        .destination_kind = item->to_exchange ? DESTINATION_EXCHANGE : DESTINATION_QUEUE,
+        .destination = item->name,
+        .key = item->key,
+        .arguments = item->arguments,
+    };
+}
+
+static bool
+make_binding(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    struct vhost *v = vhost_of(a, item, ex);
+    const struct bind_spec spec = bind_spec_of(item);
+    if (v == NULL || !vhost_bind(v, &spec, 0, &ticket, ex))
+        return false;
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+drop_binding(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    struct vhost *v = vhost_of(a, item, ex);
+    const struct bind_spec spec = bind_spec_of(item);
+    if (v == NULL || !vhost_unbind(v, &spec, 0, &ticket, ex))
+        return false;
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+make_policy(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    char problem[200];
+    struct policy_spec spec = {
+        .vhost = item->vhost,
+        .name = item->name,
+        .is_operators = item->kind == TOPOLOGY_OPERATOR_POLICY,
+        .pattern = item->values[POLICY_PATTERN],
+        .priority = (int32_t)topology_integer(item, POLICY_PRIORITY, 0),
+        .definition = item->values[POLICY_DEFINITION],
+    };
+    const bool is_known = policy_apply_to_find(item->values[POLICY_APPLY_TO], &spec.apply_to);
+    ASSERT(is_known);
+    if (!policy_put(&a->request->broker->policies, &spec, &ticket, problem, sizeof(problem)))
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "%s", problem);
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+drop_policy(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    (void)ex;
+    wait_for(a, policy_delete(&a->request->broker->policies, item->vhost,
+                              item->kind == TOPOLOGY_OPERATOR_POLICY, item->name));
+    return true;
+}
+
+/* Making is also updating. Kinds without steps are not applied: their changes are refused. */
+static const struct {
+    apply_step *make;
+    apply_step *drop;
+} steps[TOPOLOGY_KINDS] = {
+    [TOPOLOGY_EXCHANGE] = { make_exchange, drop_exchange },
+    [TOPOLOGY_QUEUE] = { make_queue, drop_queue },
+    [TOPOLOGY_BINDING] = { make_binding, drop_binding },
+    [TOPOLOGY_POLICY] = { make_policy, drop_policy },
+    [TOPOLOGY_OPERATOR_POLICY] = { make_policy, drop_policy },
+};
+
+static void
+refuse_unknown_kinds(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct change *c = &plan->changes[i];
+        const struct topology_item *item = c->wanted != NULL ? c->wanted : c->current;
+        if (steps[item->kind].make != NULL || c->refusal != NULL)
+            continue;
+        c->refusal = "this version does not manage users, permissions and virtual hosts yet; "
+                     "remove them from the file";
+        plan->refused++;
+    }
+}
+
+static bool
+carry_out(struct applier *a, const struct change *c, struct amqp_exception *ex)
+{
+    struct broker *b = a->request->broker;
+    if (c->kind == CHANGE_DELETE || c->kind == CHANGE_REPLACE) {
+        if (!steps[c->current->kind].drop(a, c->current, ex))
+            return false;
+        wait_for(a, current_note_gone(b, c->current));
+    }
+    if (c->kind == CHANGE_DELETE)
+        return true;
+    if (!steps[c->wanted->kind].make(a, c->wanted, ex))
+        return false;
+    if (c->kind != CHANGE_UPDATE && a->request->origin.size > 0)
+        wait_for(a, current_note_made(b, c->wanted, a->request->origin));
+    return true;
+}
+
+static bool
+wait_for_commit(const struct door *door, uint64_t ticket)
+{
+    const uint64_t deadline_ms = clock_monotonic_ms() + COMMIT_WAIT_MS;
+    const struct timespec pause = { .tv_nsec = COMMIT_LOOK_NS };
+    while (door_committed(door) < ticket) {
+        if (door_has_failed(door) || clock_monotonic_ms() > deadline_ms)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+static enum apply_outcome
+carry_out_all(const struct apply_request *request, struct apply_result *result)
+{
+    struct applier a = { .request = request };
+    enum apply_outcome outcome = APPLY_DONE;
+    for (size_t i = 0; i < result->plan.count; i++) {
+        struct change *c = &result->plan.changes[i];
+        struct amqp_exception ex;
+        if (carry_out(&a, c, &ex))
+            continue;
+        outcome = APPLY_FAILED;
+        snprintf(c->failure, sizeof(c->failure), "%s", ex.text);
+    }
+    result->is_committed = wait_for_commit(request->broker->door, a.ticket);
+    return outcome;
+}
+
+void
+apply_topology(const struct apply_request *request, struct apply_result *result)
+{
+    *result = (struct apply_result){ .outcome = APPLY_NOTHING, .is_committed = true };
+    topology_init(&result->current);
+    current_read(request->broker, request->origin, &result->current);
+    const struct plan_request plan = {
+        .current = &result->current,
+        .wanted = request->wanted,
+        .rules = request->rules,
+    };
+    plan_make(&result->plan, &plan);
+    refuse_unknown_kinds(&result->plan);
+    if (!request->is_plan_only)
+        current_tidy_notes(request->broker, &result->current);
+    if (result->plan.refused > 0)
+        result->outcome = APPLY_REFUSED;
+    else if (result->plan.count > 0)
+        result->outcome = request->is_plan_only ? APPLY_DONE : carry_out_all(request, result);
+}
+
+void
+apply_result_fini(struct apply_result *result)
+{
+    plan_fini(&result->plan);
+    topology_fini(&result->current);
+}
+
+void
+apply_summary(const struct apply_result *result, struct buf *out)
+{
+    const struct plan *p = &result->plan;
+    switch (result->outcome) {
+    case APPLY_NOTHING:
+        buf_printf(out, "nothing to change");
+        return;
+    case APPLY_REFUSED:
+        buf_printf(out, "%zu of %zu changes are refused, and nothing was changed", p->refused,
+                   p->count);
+        return;
+    case APPLY_DONE:
+    case APPLY_FAILED:
+        break;
+    }
+    buf_printf(out, "created=%zu updated=%zu replaced=%zu deleted=%zu%s%s",
+               p->counts[CHANGE_CREATE], p->counts[CHANGE_UPDATE], p->counts[CHANGE_REPLACE],
+               p->counts[CHANGE_DELETE],
+               result->outcome == APPLY_FAILED ? "; some of it failed" : "",
+               result->is_committed ? "" : "; it waits for the disk");
+}
