@@ -16,11 +16,13 @@ static int help_main(int argc, char **argv);
 static int
 serve_main(int argc, char **argv)
 {
-    struct config config;
+    static struct serve_setup setup;
     int status;
-    if (!settings_read(argc, argv, &config, &status))
+    if (!settings_read(argc, argv, &setup, &status))
         return status;
-    return serve_run(&config);
+    status = serve_run(&setup);
+    topology_fini(&setup.topology);
+    return status;
 }
 
 /* `run` gets the command's own name as argv[0]. */

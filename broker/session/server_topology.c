@@ -1,0 +1,125 @@
+#include "broker/session/server_topology.h"
+
+#include "broker/base/log.h"
+#include "broker/session/server.h"
+#include "broker/topology/apply.h"
+
+#include <stdio.h>
+
+static void
+log_diagnostics(const struct diagnostics *d)
+{
+    char quoted[800];
+    for (size_t i = 0; i < d->kept_count; i++) {
+        const struct diagnostic *kept = &d->kept[i];
+        log_write(kept->is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "config.diagnostic",
+                  "file=%s line=%zu column=%zu code=RAIL-%c%03d msg=\"%s\"",
+                  d->sources[kept->place.source].file, kept->place.line, kept->place.column,
+                  kept->is_warning ? 'W' : 'E', (int)kept->code,
+                  log_quote(buf_bytes(&kept->message), quoted, sizeof(quoted)));
+    }
+}
+
+/* The changes that are worth a line: those that were refused, failed, or cost messages. */
+static void
+log_result(const struct apply_result *result)
+{
+    struct buf text = { 0 };
+    for (size_t i = 0; i < result->plan.count; i++) {
+        const struct change *c = &result->plan.changes[i];
+        const char *why = c->refusal != NULL ? c->refusal : c->failure;
+        const struct topology_item *item = c->wanted != NULL ? c->wanted : c->current;
+        if (why[0] == 0)
+            continue;
+        text.size = 0;
+        topology_describe(item, &text);
+        char quoted[600];
+        log_error(c->refusal != NULL ? "topology.refused" : "topology.failed",
+                  "object=\"%s\" msg=\"%s\"", log_quote(buf_bytes(&text), quoted, sizeof(quoted)),
+                  why);
+    }
+    text.size = 0;
+    apply_summary(result, &text);
+    if (result->outcome == APPLY_NOTHING)
+        log_info("topology.unchanged", "msg=\"everything is as the configuration says\"");
+    else
+        log_write(result->outcome == APPLY_DONE ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
+                  "topology.applied", "msg=\"%.*s\"", BYTES_ARGS(buf_bytes(&text)));
+    buf_fini(&text);
+}
+
+static bool
+apply(struct server *s, const struct topology *wanted)
+{
+    struct apply_result result;
+    const struct apply_request request = {
+        .broker = &s->broker,
+        .wanted = wanted,
+        .rules = wanted->rules,
+        .origin = bytes_of_string(s->setup->file),
+    };
+    lock_acquire(&s->applying);
+    apply_topology(&request, &result);
+    lock_release(&s->applying);
+    log_result(&result);
+    const bool fine = result.outcome == APPLY_NOTHING || result.outcome == APPLY_DONE;
+    apply_result_fini(&result);
+    return fine;
+}
+
+bool
+server_apply_at_start(struct server *s, char *problem, size_t problem_size)
+{
+    if (s->setup->file[0] == 0 || !s->setup->topology.rules.on_start)
+        return true;
+    if (apply(s, &s->setup->topology))
+        return true;
+    snprintf(problem, problem_size,
+             "the configuration %s cannot be applied to what exists; the log above says why, "
+             "railmq check looks at the file alone, and apply: {on_start: false} starts without it",
+             s->setup->file);
+    return false;
+}
+
+/* Settings are read once, at the start; all but the level of the log. */
+static void
+reload_settings(struct server *s, const struct config *config)
+{
+    const struct config *old = &s->setup->from_file;
+    if (config->server.log_level != old->server.log_level)
+        log_set_level(config->server.log_level);
+    for (size_t i = 0; i < config_field_count; i++) {
+        const struct config_field *field = &config_fields[i];
+        const char *before = (const char *)old + field->offset;
+        const char *after = (const char *)config + field->offset;
+        if (memcmp(before, after, field->size) != 0 && strcmp(field->path, "server.log.level") != 0)
+            log_warning("config.restart_needed",
+                        "key=%s msg=\"it has changed in the file and counts after a restart\"",
+                        field->path);
+    }
+}
+
+void
+server_reload(struct server *s)
+{
+    struct configuration c;
+    struct config config;
+    const char *file = s->setup->file;
+    if (file[0] == 0) {
+        log_warning("config.reload", "msg=\"there is no configuration file to read again\"");
+        return;
+    }
+    config_init(&config);
+    const bool is_read = configuration_read(&c, file, &config);
+    log_diagnostics(&c.document.diagnostics);
+    if (is_read && apply(s, &c.topology)) {
+        reload_settings(s, &config);
+        log_info("config.reloaded", "file=%s", file);
+    } else {
+        log_error(
+            "config.reload_failed",
+            "file=%s msg=\"the broker stays as it is; correct the file and send SIGHUP again\"",
+            file);
+    }
+    configuration_fini(&c);
+}
