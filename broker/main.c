@@ -3,6 +3,7 @@
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store.h"
+#include "broker/cli/topology_commands.h"
 #include "broker/config/text.h"
 #include "broker/perf/perf.h"
 #include "broker/session/serve.h"
@@ -34,7 +35,12 @@ static const struct subcommand {
     { "serve", "Run the broker.", serve_main },
     { "perf", "Put load on a broker and measure it.", perf_main },
     { "store", "Look at, verify, back up or restore the store.", store_main },
-    { "check", "Check a configuration file.", settings_check },
+    { "check", "Check a configuration file, or RabbitMQ's definitions.", settings_check },
+    { "plan", "Show what applying a file would change.", plan_main },
+    { "apply", "Make what exists what a file says.", apply_main },
+    { "export", "Print what exists as a configuration file.", export_main },
+    { "import", "Turn RabbitMQ's definitions into a configuration file, or apply them.",
+      import_main },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",
       help_main },

@@ -1,8 +1,11 @@
 #include "broker/session/server_topology.h"
 
 #include "broker/base/log.h"
+#include "broker/control/control.h"
 #include "broker/session/server.h"
 #include "broker/topology/apply.h"
+#include "broker/topology/current.h"
+#include "broker/topology/write.h"
 
 #include <stdio.h>
 
@@ -122,4 +125,144 @@ server_reload(struct server *s)
             file);
     }
     configuration_fini(&c);
+}
+
+/* "plan" and "apply" come with the document and words that change its rules: prune, force, json,
+ * colour, and at the end "origin=" and the name of the configuration. */
+struct wishes {
+    bool prunes;
+    bool forces;
+    bool is_json;
+    bool is_coloured;
+    struct bytes origin;
+};
+
+static bool
+wishes_parse(struct bytes arguments, struct wishes *w)
+{
+    const struct {
+        struct bytes word;
+        bool *wish;
+    } words[] = {
+        { BYTES_LITERAL("prune "), &w->prunes },
+        { BYTES_LITERAL("force "), &w->forces },
+        { BYTES_LITERAL("json "), &w->is_json },
+        { BYTES_LITERAL("colour "), &w->is_coloured },
+    };
+    const struct bytes origin = BYTES_LITERAL("origin=");
+    *w = (struct wishes){ 0 };
+    while (!bytes_start_with(arguments, origin)) {
+        size_t i = 0;
+        while (i < sizeof(words) / sizeof(words[0]) && !bytes_start_with(arguments, words[i].word))
+            i++;
+        if (i == sizeof(words) / sizeof(words[0]))
+            return false;
+        *words[i].wish = true;
+        arguments =
+            bytes_of(arguments.data + words[i].word.size, arguments.size - words[i].word.size);
+    }
+    w->origin = bytes_of(arguments.data + origin.size, arguments.size - origin.size);
+    return true;
+}
+
+static struct topology_rules
+rules_of(const struct topology *wanted, const struct wishes *w)
+{
+    struct topology_rules rules = wanted->rules;
+    if (w->prunes && rules.prune == PRUNE_NONE)
+        rules.prune = PRUNE_OWNED;
+    if (w->forces)
+        rules.delete_queues = DELETE_QUEUES_ALWAYS;
+    return rules;
+}
+
+static void
+answer(struct control_client *client, const struct wishes *w, const struct apply_result *result)
+{
+    static const char *const words[] = {
+        [APPLY_NOTHING] = "nothing",
+        [APPLY_DONE] = "done",
+        [APPLY_REFUSED] = "refused",
+        [APPLY_FAILED] = "failed",
+    };
+    struct buf text = { 0 };
+    if (w->is_json)
+        plan_print_json(&result->plan, &text);
+    else
+        plan_print(&result->plan, w->is_coloured, &text);
+    control_data(client, buf_bytes(&text));
+    text.size = 0;
+    apply_summary(result, &text);
+    control_ok(client, "%s %.*s", words[result->outcome], BYTES_ARGS(buf_bytes(&text)));
+    buf_fini(&text);
+}
+
+static void
+reconcile(struct server *s, struct control_client *client, const struct topology *wanted,
+          const struct wishes *w, bool is_plan_only)
+{
+    struct apply_result result;
+    const struct apply_request request = {
+        .broker = &s->broker,
+        .wanted = wanted,
+        .rules = rules_of(wanted, w),
+        .origin = w->origin,
+        .is_plan_only = is_plan_only,
+    };
+    lock_acquire(&s->applying);
+    apply_topology(&request, &result);
+    lock_release(&s->applying);
+    if (!is_plan_only)
+        log_result(&result);
+    answer(client, w, &result);
+    apply_result_fini(&result);
+}
+
+static void
+on_document(struct server *s, struct control_client *client, struct bytes arguments,
+            bool is_plan_only)
+{
+    struct configuration c;
+    struct wishes w;
+    if (!wishes_parse(arguments, &w)) {
+        control_error(client, "this broker does not know all options; is it older than railmq is?");
+        return;
+    }
+    if (configuration_read_text(&c, "document", control_body(client), NULL)) {
+        reconcile(s, client, &c.topology, &w, is_plan_only);
+    } else {
+        struct buf report = { 0 };
+        diagnostics_print(&c.document.diagnostics, &report);
+        control_data(client, buf_bytes(&report));
+        control_error(client, "the broker does not understand the document; is it older than "
+                              "railmq is?");
+        buf_fini(&report);
+    }
+    configuration_fini(&c);
+}
+
+void
+server_on_plan(struct server *s, struct control_client *client, struct bytes arguments)
+{
+    on_document(s, client, arguments, true);
+}
+
+void
+server_on_apply(struct server *s, struct control_client *client, struct bytes arguments)
+{
+    on_document(s, client, arguments, false);
+}
+
+void
+server_on_export(struct server *s, struct control_client *client)
+{
+    struct topology t;
+    struct buf text = { 0 };
+    topology_init(&t);
+    current_read(&s->broker, BYTES_NONE, &t);
+    topology_write(&t, WRITE_FOR_PEOPLE, &text);
+    control_data(client, buf_bytes(&text));
+    control_ok(client, "%zu objects", t.count);
+    buf_fini(&text);
+    topology_fini(&t);
 }
