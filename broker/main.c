@@ -3,6 +3,7 @@
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store.h"
+#include "broker/cli/topology_commands.h"
 #include "broker/config/text.h"
 #include "broker/perf/perf.h"
 #include "broker/session/serve.h"
@@ -16,11 +17,13 @@ static int help_main(int argc, char **argv);
 static int
 serve_main(int argc, char **argv)
 {
-    struct config config;
+    static struct serve_setup setup;
     int status;
-    if (!settings_read(argc, argv, &config, &status))
+    if (!settings_read(argc, argv, &setup, &status))
         return status;
-    return serve_run(&config);
+    status = serve_run(&setup);
+    topology_fini(&setup.topology);
+    return status;
 }
 
 /* `run` gets the command's own name as argv[0]. */
@@ -32,7 +35,12 @@ static const struct subcommand {
     { "serve", "Run the broker.", serve_main },
     { "perf", "Put load on a broker and measure it.", perf_main },
     { "store", "Look at, verify, back up or restore the store.", store_main },
-    { "check", "Check a configuration file.", settings_check },
+    { "check", "Check a configuration file, or RabbitMQ's definitions.", settings_check },
+    { "plan", "Show what applying a file would change.", plan_main },
+    { "apply", "Make what exists what a file says.", apply_main },
+    { "export", "Print what exists as a configuration file.", export_main },
+    { "import", "Turn RabbitMQ's definitions into a configuration file, or apply them.",
+      import_main },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",
       help_main },

@@ -206,6 +206,15 @@ options_get(const struct options *o, const char *name)
     return NULL;
 }
 
+bool
+options_has(const struct options *o, const char *name)
+{
+    for (size_t i = 0; i < o->value_count; i++)
+        if (strcmp(o->values[i].option->name, name) == 0)
+            return true;
+    return false;
+}
+
 static void
 option_describe(const struct option *option, struct buf *out)
 {

@@ -63,6 +63,9 @@ void options_fini(struct options *o);
 /* Text of the last value given for the option; NULL if there is none. */
 const char *options_get(const struct options *o, const char *name);
 
+/* Whether the option is given at all. */
+bool options_has(const struct options *o, const char *name);
+
 /* Appends the help of the command. */
 void options_help(const struct command *command, struct buf *out);
 

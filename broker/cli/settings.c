@@ -6,6 +6,7 @@
 #include "broker/core/config_value.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define HELP_INDENT 6
 
@@ -36,13 +37,19 @@ static const struct command serve_command = {
     .option_count = sizeof(serve_options) / sizeof(serve_options[0]),
 };
 
+static const struct option check_options[] = {
+    { .letter = 'j', .name = "json", .doc = "Print errors and warnings as a JSON array." },
+};
+
 static const struct command check_command = {
     .name = "railmq check",
     .arguments = "FILE",
     .argument_min = 1,
     .argument_max = 1,
-    .doc = "Read a configuration file as railmq serve would, and print every error in it. Nothing "
-           "is started or changed.",
+    .doc = "Read a configuration file as railmq serve would, or definitions that RabbitMQ has "
+           "exported, and print every error and warning. Nothing is started or changed.",
+    .options = check_options,
+    .option_count = sizeof(check_options) / sizeof(check_options[0]),
 };
 
 static void
@@ -135,32 +142,73 @@ settings_apply(const struct command *command, const struct options *options, str
     return options_apply(command, options, config, report) ? EXIT_FINE : EXIT_USAGE;
 }
 
+/* Warnings are shown, too, and do not keep it from starting. */
+static bool
+file_apply(struct serve_setup *setup, const char *file, struct buf *report)
+{
+    struct configuration c;
+    const bool fine = configuration_read(&c, file, &setup->config);
+    if (fine) {
+        setup->topology = c.topology;
+        topology_init(&c.topology);
+        if (realpath(file, setup->file) == NULL)
+            snprintf(setup->file, sizeof(setup->file), "%s", file);
+    }
+    diagnostics_print(&c.document.diagnostics, report);
+    configuration_fini(&c);
+    return fine;
+}
+
+static int
+setup_apply(const struct options *options, struct serve_setup *setup, struct buf *report)
+{
+    const char *file = options_get(options, "config");
+    config_init(&setup->config);
+    topology_init(&setup->topology);
+    if (file != NULL && !file_apply(setup, file, report))
+        return EXIT_FAILED;
+    setup->from_file = setup->config;
+    return options_apply(&serve_command, options, &setup->config, report) ? EXIT_FINE : EXIT_USAGE;
+}
+
 bool
-settings_read(int argc, char **argv, struct config *config, int *status)
+settings_read(int argc, char **argv, struct serve_setup *setup, int *status)
 {
     struct options options;
     struct buf report = { 0 };
     const enum options_result result = options_parse(&options, &serve_command, argc, argv, &report);
+    *setup = (struct serve_setup){ 0 };
     *status = result == OPTIONS_WRONG ? EXIT_USAGE : EXIT_FINE;
     if (result == OPTIONS_HELP)
         print_help(&serve_command);
     if (result == OPTIONS_FINE)
-        *status = settings_apply(&serve_command, &options, config, &report);
+        *status = setup_apply(&options, setup, &report);
     print(stderr, &report);
     buf_fini(&report);
     options_fini(&options);
-    return result == OPTIONS_FINE && *status == EXIT_FINE;
+    const bool goes_on = result == OPTIONS_FINE && *status == EXIT_FINE;
+    if (!goes_on)
+        topology_fini(&setup->topology);
+    return goes_on;
 }
 
 static int
-check_file(const char *path, struct buf *report)
+check_file(const char *path, bool is_json, struct buf *report)
 {
-    struct config config;
-    config_init(&config);
-    if (!config_file_read(path, &config, report))
-        return EXIT_FAILED;
-    printf("%s: ok\n", path);
-    return EXIT_FINE;
+    struct configuration c;
+    const bool fine = configuration_read(&c, path, NULL);
+    if (is_json)
+        diagnostics_print_json(&c.document.diagnostics, report);
+    else
+        diagnostics_print(&c.document.diagnostics, report);
+    if (is_json)
+        print(stdout, report);
+    else if (fine)
+        printf("%s: ok\n", path);
+    if (is_json)
+        report->size = 0;
+    configuration_fini(&c);
+    return fine ? EXIT_FINE : EXIT_FAILED;
 }
 
 int
@@ -175,7 +223,7 @@ settings_check(int argc, char **argv)
     else if (result == OPTIONS_HELP)
         print_help(&check_command);
     else
-        status = check_file(options.arguments[0], &report);
+        status = check_file(options.arguments[0], options_has(&options, "json"), &report);
     print(stderr, &report);
     buf_fini(&report);
     options_fini(&options);

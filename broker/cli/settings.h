@@ -9,10 +9,12 @@
 #include "broker/base/buf.h"
 #include "broker/cli/options.h"
 #include "broker/core/config.h"
+#include "broker/session/serve.h"
 
-/* Defaults, then the file of --config, then the other options. True: `config` is complete. False:
- * everything has been said on stdout or stderr, and the process exits with `status`. */
-bool settings_read(int argc, char **argv, struct config *config, int *status);
+/* Defaults, then the file of --config, then the other options. True: `setup` is complete, and its
+ * topology the caller's. False: everything has been said on stdout or stderr, and the process exits
+ * with `status`. */
+bool settings_read(int argc, char **argv, struct serve_setup *setup, int *status);
 
 /* The same for another command, whose options --config and those with a path have been parsed. Exit
  * status; EXIT_FINE if `config` is complete, else `report` says why not. */

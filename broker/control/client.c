@@ -48,8 +48,9 @@ control_close(struct control_connection *c)
 }
 
 static bool
-send_all(int fd, const char *data, size_t size)
+send_all(int fd, const void *octets, size_t size)
 {
+    const char *data = octets;
     while (size > 0) {
         const ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
         if (sent < 0 && errno != EINTR)
@@ -126,15 +127,49 @@ show(const struct control_watcher *watcher, struct bytes line)
     }
 }
 
-bool
-control_ask(struct control_connection *c, const char *request,
-            const struct control_watcher *watcher, char *text, size_t text_size)
+/* The octets behind "data N". False if the connection ends before. */
+static bool
+take_data(struct control_connection *c, size_t size, const struct control_watcher *watcher)
+{
+    while (c->in.size - c->read < size) {
+        const ssize_t got = recv(c->fd, buf_reserve(&c->in, RECEIVE_BYTES), RECEIVE_BYTES, 0);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return false;
+        c->in.size += got > 0 ? (size_t)got : 0;
+    }
+    if (watcher->data != NULL)
+        watcher->data(watcher->context, bytes_of(c->in.data + c->read, size));
+    c->read += size;
+    return true;
+}
+
+/* How many octets follow the line, if it says so. */
+static bool
+is_data(struct bytes line, size_t *size)
+{
+    if (!take_word(&line, "data ") || line.size == 0 || line.size > 5)
+        return false;
+    *size = 0;
+    for (size_t i = 0; i < line.size; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9')
+            return false;
+        *size = *size * 10 + (size_t)(line.data[i] - '0');
+    }
+    return true;
+}
+
+static bool
+take_answer(struct control_connection *c, const struct control_watcher *watcher, char *text,
+            size_t text_size)
 {
     struct bytes line;
-    /* A broker that refuses says so without reading: a failed send is not yet the end. */
-    if (send_all(c->fd, request, strlen(request)))
-        send_all(c->fd, "\n", 1);
+    size_t size;
     while (next_line(c, &line)) {
+        if (is_data(line, &size)) {
+            if (!take_data(c, size, watcher))
+                break;
+            continue;
+        }
         const bool is_ok = take_word(&line, "ok ");
         if (is_ok || take_word(&line, "error ")) {
             snprintf(text, text_size, "%.*s", BYTES_ARGS(line));
@@ -146,4 +181,26 @@ control_ask(struct control_connection *c, const char *request,
              "the broker ended, or closed the control connection, before it had answered; see its "
              "log");
     return false;
+}
+
+bool
+control_ask(struct control_connection *c, const char *request,
+            const struct control_watcher *watcher, char *text, size_t text_size)
+{
+    /* A broker that refuses says so without reading: a failed send is not yet the end. */
+    if (send_all(c->fd, request, strlen(request)))
+        send_all(c->fd, "\n", 1);
+    return take_answer(c, watcher, text, text_size);
+}
+
+bool
+control_ask_about(struct control_connection *c, const char *request, struct bytes body,
+                  const struct control_watcher *watcher, char *text, size_t text_size)
+{
+    char size[32];
+    snprintf(size, sizeof(size), "body %zu ", body.size);
+    if (send_all(c->fd, size, strlen(size)) && send_all(c->fd, request, strlen(request)) &&
+        send_all(c->fd, "\n", 1))
+        send_all(c->fd, body.data, body.size);
+    return take_answer(c, watcher, text, text_size);
 }

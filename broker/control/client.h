@@ -24,9 +24,10 @@ enum control_found {
 enum control_found control_open(struct control_connection *c, const char *directory, char *problem,
                                 size_t problem_size);
 
-/* Who wants to see what comes before the answer; either may be NULL. The octets are borrowed. */
+/* Who wants to see what comes before the answer; each may be NULL. The octets are borrowed. */
 struct control_watcher {
     void (*line)(void *context, struct bytes text);
+    void (*data)(void *context, struct bytes octets);
     void (*progress)(void *context, uint64_t done, uint64_t total, struct bytes what);
     void *context;
 };
@@ -36,6 +37,10 @@ struct control_watcher {
  * control_close. */
 bool control_ask(struct control_connection *c, const char *request,
                  const struct control_watcher *watcher, char *text, size_t text_size);
+
+/* The same with a document of at most CONTROL_BODY_MAX octets behind the request. */
+bool control_ask_about(struct control_connection *c, const char *request, struct bytes body,
+                       const struct control_watcher *watcher, char *text, size_t text_size);
 
 void control_close(struct control_connection *c);
 

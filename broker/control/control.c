@@ -74,6 +74,10 @@ serve_client(struct control *control, struct control_client *client)
     case REQUEST_OVERLONG:
         control_error(client, "the request is longer than %u octets", CONTROL_REQUEST_MAX);
         break;
+    case REQUEST_BODY_OVERLONG:
+        control_error(client, "what comes with the request is larger than %u MiB, or of no size",
+                      CONTROL_BODY_MAX >> 20);
+        break;
     case REQUEST_COMPLETE:
         run_request(control, client, line);
         break;

@@ -7,8 +7,10 @@
  * the broker's own user and of root.
  *
  * A connection carries one request: a line of at most CONTROL_REQUEST_MAX octets, the name of a
- * command and, behind a space, its arguments. The answer is lines of text. "= TEXT" is a line of
- * output, "progress DONE TOTAL WHAT" tells how far it is, and the last line is "ok TEXT" or
+ * command and, behind a space, its arguments. "body N " in front of the name says that N octets
+ * follow the line, at most CONTROL_BODY_MAX: a document that the command is about. The answer is
+ * lines of text. "= TEXT" is a line of output, "data N" is followed by N octets of output as they
+ * are, "progress DONE TOTAL WHAT" tells how far it is, and the last line is "ok TEXT" or
  * "error TEXT"; TEXT and WHAT are for people. Then the broker closes the connection, unless the
  * command holds something for the client until that closes it.
  *
@@ -21,6 +23,7 @@
 
 #define CONTROL_SOCKET "control.sock"
 #define CONTROL_REQUEST_MAX 4096u
+#define CONTROL_BODY_MAX (16u << 20)
 /* Of an answer; text beyond is cut. */
 #define CONTROL_LINE_MAX 4096u
 #define CONTROL_CLIENTS_MAX 16
@@ -54,12 +57,17 @@ void control_stop(struct control *control);
 /* For commands. Line ends in the text become spaces. */
 void control_line(struct control_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Output of any length and content. */
+void control_data(struct control_client *client, struct bytes octets);
 void control_progress(struct control_client *client, uint64_t done, uint64_t total,
                       const char *what);
 void control_ok(struct control_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void control_error(struct control_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* What came with the request; empty if nothing did. Borrowed for the command. */
+struct bytes control_body(const struct control_client *client);
 
 /* The client has gone, or does not read: a long command may end. */
 bool control_client_is_gone(const struct control_client *client);

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define BODY_PART_BYTES 65536u
+
 void
 control_client_open(struct control_client *c, int fd, uint32_t timeout_ms)
 {
@@ -20,6 +22,9 @@ control_client_open(struct control_client *c, int fd, uint32_t timeout_ms)
     c->is_answered = false;
     c->release = NULL;
     c->request_size = 0;
+    c->has_line = false;
+    c->body_wanted = 0;
+    c->body = (struct buf){ 0 };
     c->answer_size = 0;
 }
 
@@ -29,13 +34,77 @@ control_client_close(struct control_client *c)
     if (c->release != NULL)
         c->release(c->held);
     c->release = NULL;
+    buf_fini(&c->body);
     close(c->fd);
     c->fd = -1;
+}
+
+/* Reads "body N " off the front of the line. False if there is no such number, or it is too large.
+ */
+static bool
+take_body_size(struct bytes *line, size_t *size)
+{
+    const struct bytes word = BYTES_LITERAL("body ");
+    size_t i = word.size;
+    *size = 0;
+    if (!bytes_start_with(*line, word))
+        return true;
+    for (; i < line->size && line->data[i] >= '0' && line->data[i] <= '9'; i++) {
+        *size = *size * 10 + (size_t)(line->data[i] - '0');
+        if (*size > CONTROL_BODY_MAX)
+            return false;
+    }
+    if (i == word.size || i == line->size || line->data[i] != ' ')
+        return false;
+    *line = bytes_of(line->data + i + 1, line->size - i - 1);
+    return true;
+}
+
+static struct bytes
+request_line(const struct control_client *c)
+{
+    struct bytes line = bytes_of(c->request, c->line_size);
+    size_t ignored;
+    take_body_size(&line, &ignored);
+    return line;
+}
+
+static enum request_state
+receive_body(struct control_client *c, struct bytes *line)
+{
+    while (c->body.size < c->body_wanted) {
+        const size_t rest = c->body_wanted - c->body.size;
+        const size_t part = rest < BODY_PART_BYTES ? rest : BODY_PART_BYTES;
+        const ssize_t got = recv(c->fd, buf_reserve(&c->body, part), part, MSG_DONTWAIT);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return REQUEST_PARTIAL;
+        if (got <= 0)
+            return REQUEST_ENDED;
+        c->body.size += (size_t)got;
+    }
+    *line = request_line(c);
+    return REQUEST_COMPLETE;
+}
+
+/* The line is there; what has come behind it is the beginning of the body. */
+static enum request_state
+line_ended(struct control_client *c, size_t size, struct bytes *line)
+{
+    *line = bytes_of(c->request, size);
+    c->line_size = size;
+    c->has_line = true;
+    if (!take_body_size(line, &c->body_wanted))
+        return REQUEST_BODY_OVERLONG;
+    const size_t behind = c->request_size - size - 1;
+    buf_append(&c->body, c->request + size + 1, behind < c->body_wanted ? behind : c->body_wanted);
+    return receive_body(c, line);
 }
 
 enum request_state
 control_client_receive(struct control_client *c, struct bytes *line)
 {
+    if (c->has_line)
+        return receive_body(c, line);
     char *end = c->request + c->request_size;
     const ssize_t got = recv(c->fd, end, sizeof(c->request) - c->request_size, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -44,10 +113,8 @@ control_client_receive(struct control_client *c, struct bytes *line)
         return REQUEST_ENDED;
     c->request_size += (size_t)got;
     const char *stop = memchr(end, '\n', (size_t)got);
-    if (stop != NULL) {
-        *line = bytes_of(c->request, (size_t)(stop - c->request));
-        return REQUEST_COMPLETE;
-    }
+    if (stop != NULL)
+        return line_ended(c, (size_t)(stop - c->request), line);
     return c->request_size == sizeof(c->request) ? REQUEST_OVERLONG : REQUEST_PARTIAL;
 }
 
@@ -125,6 +192,29 @@ control_progress(struct control_client *client, uint64_t done, uint64_t total, c
 {
     answer_now(client, "progress", "%llu %llu %s", (unsigned long long)done,
                (unsigned long long)total, what);
+}
+
+void
+control_data(struct control_client *client, struct bytes octets)
+{
+    ASSERT(!client->is_answered);
+    while (octets.size > 0) {
+        char header[32];
+        const size_t part = octets.size < CONTROL_LINE_MAX ? octets.size : CONTROL_LINE_MAX;
+        const size_t size = (size_t)snprintf(header, sizeof(header), "data %zu\n", part);
+        if (client->answer_size + size + part > sizeof(client->answer))
+            control_client_flush(client);
+        memcpy(client->answer + client->answer_size, header, size);
+        memcpy(client->answer + client->answer_size + size, octets.data, part);
+        client->answer_size += size + part;
+        octets = bytes_of(octets.data + part, octets.size - part);
+    }
+}
+
+struct bytes
+control_body(const struct control_client *client)
+{
+    return buf_bytes(&client->body);
 }
 
 void

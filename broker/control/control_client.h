@@ -7,6 +7,7 @@
  * control.
  */
 
+#include "broker/base/buf.h"
 #include "broker/control/control.h"
 
 struct control_client {
@@ -18,6 +19,10 @@ struct control_client {
     void (*release)(void *held); /* NULL: nothing is held. */
     void *held;
     size_t request_size;
+    bool has_line;
+    size_t line_size;   /* Of the request, without its end. */
+    size_t body_wanted; /* Octets behind the line. */
+    struct buf body;
     size_t answer_size;
     char request[CONTROL_REQUEST_MAX + 1];
     char answer[CONTROL_LINE_MAX * 4];
@@ -32,6 +37,7 @@ enum request_state {
     REQUEST_PARTIAL,
     REQUEST_COMPLETE, /* `line` is the request, without the line end. */
     REQUEST_OVERLONG,
+    REQUEST_BODY_OVERLONG,
     REQUEST_ENDED, /* The client has gone. */
 };
 

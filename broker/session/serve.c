@@ -4,6 +4,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/session/server.h"
+#include "broker/session/server_topology.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,8 +84,9 @@ end_at_once(void)
 }
 
 int
-serve_run(const struct config *config)
+serve_run(const struct serve_setup *setup)
 {
+    const struct config *config = &setup->config;
     char problem[4400];
     struct fault fault;
     log_set_level(config->server.log_level);
@@ -99,19 +101,21 @@ serve_run(const struct config *config)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     sigdelset(&signals, SIGPIPE);
 
     struct server *server = mem_alloc_zeroed(sizeof(*server));
-    if (!server_start(server, config, problem, sizeof(problem))) { /* For end_at_once's reason. */
+    if (!server_start(server, setup, problem, sizeof(problem))) { /* For end_at_once's reason. */
         refuse_to_start(problem);
         _exit(1);
     }
     log_start(server, config);
 
     int signal_number = 0;
-    sigwait(&signals, &signal_number);
+    while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
+        server_reload(server);
     log_info("server.stop",
              "signal=%s msg=\"closing all connections; a second signal ends at once\"",
              signal_number == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -8,6 +8,7 @@
 #include "broker/base/mem.h"
 #include "broker/core/recover.h"
 #include "broker/session/server_control.h"
+#include "broker/session/server_topology.h"
 #include "persistence/engine_clean.h"
 
 #include <errno.h>
@@ -225,14 +226,17 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
 }
 
 bool
-server_start(struct server *s, const struct config *config, char *problem, size_t problem_size)
+server_start(struct server *s, const struct serve_setup *setup, char *problem, size_t problem_size)
 {
-    *s = (struct server){ 0 };
+    const struct config *config = &setup->config;
+    *s = (struct server){ .setup = setup };
+    lock_init(&s->applying);
     mail_init(&s->stop_listening, stop_listening);
     table_set_limits(config->limits.table_depth, config->limits.table_entries);
     if (!open_listeners(s, config, problem, problem_size))
         return false;
-    if (!open_store(s, config, problem, problem_size)) {
+    if (!open_store(s, config, problem, problem_size) ||
+        !server_apply_at_start(s, problem, problem_size)) {
         close_listeners(s);
         return false;
     }

@@ -8,6 +8,7 @@
 
 #include "broker/session/connection.h"
 #include "broker/session/listener.h"
+#include "broker/session/serve.h"
 #include "broker/session/worker.h"
 
 struct server {
@@ -26,11 +27,13 @@ struct server {
     bool store_is_incomplete;     /* It stopped with the disk full. */
     struct mail stop_listening;   /* To worker 0, which watches the listeners. */
     struct server_control *control;
+    const struct serve_setup *setup;
+    struct lock applying; /* Plans are made and carried out one at a time. First in lock order. */
 };
 
-/* Starts everything; connections are served when it returns. `config` must outlive the server.
- * False with a line for people in `problem`; nothing is left running then. */
-bool server_start(struct server *s, const struct config *config, char *problem,
+/* Starts everything; connections are served when it returns. `setup` must outlive the server. False
+ * with a line for people in `problem`; nothing is left running then. */
+bool server_start(struct server *s, const struct serve_setup *setup, char *problem,
                   size_t problem_size);
 
 /* Asks for an orderly stop: connections are closed with 320. Returns at once. */

@@ -5,6 +5,7 @@
 #include "broker/base/mem.h"
 #include "broker/control/control.h"
 #include "broker/session/server.h"
+#include "broker/session/server_topology.h"
 #include "persistence/store.h"
 #include "persistence/store_files.h"
 
@@ -85,9 +86,31 @@ on_checkpoint(void *context, struct control_client *client, struct bytes argumen
     control_hold(client, checkpoint_release, held);
 }
 
+static void
+on_plan(void *context, struct control_client *client, struct bytes arguments)
+{
+    const struct server_control *c = context;
+    server_on_plan(c->server, client, arguments);
+}
+
+static void
+on_apply(void *context, struct control_client *client, struct bytes arguments)
+{
+    const struct server_control *c = context;
+    server_on_apply(c->server, client, arguments);
+}
+
+static void
+on_export(void *context, struct control_client *client, struct bytes arguments)
+{
+    const struct server_control *c = context;
+    (void)arguments;
+    server_on_export(c->server, client);
+}
+
 static const struct control_command commands[] = {
-    { "ping", on_ping },
-    { "checkpoint", on_checkpoint },
+    { "ping", on_ping },   { "checkpoint", on_checkpoint }, { "plan", on_plan },
+    { "apply", on_apply }, { "export", on_export },
 };
 
 void

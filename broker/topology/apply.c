@@ -39,21 +39,16 @@ static bool
 make_exchange(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
 {
     uint64_t ticket;
-    enum router_type type;
     struct vhost *v = vhost_of(a, item, ex);
-    if (v == NULL)
-        return false;
-    const bool is_known = router_type_find(item->values[EXCHANGE_TYPE], &type);
-    ASSERT(is_known); /* The reader has looked. */
-    const struct exchange_spec spec = {
+    struct exchange_spec spec = {
         .name = item->name,
-        .type = type,
         .arguments = item->values[EXCHANGE_ARGUMENTS],
         .durable = topology_bool(item, EXCHANGE_DURABLE),
         .auto_delete = topology_bool(item, EXCHANGE_AUTO_DELETE),
         .internal = topology_bool(item, EXCHANGE_INTERNAL),
     };
-    if (!vhost_declare_exchange(v, &spec, &ticket, ex))
+    if (v == NULL || !exchange_spec_parse(&spec, item->values[EXCHANGE_TYPE], v->name, ex) ||
+        !vhost_declare_exchange(v, &spec, &ticket, ex))
         return false;
     wait_for(a, ticket);
     return true;

@@ -55,6 +55,9 @@ static const struct argument_rule queue_rules[] = {
 
 static const struct argument_rule exchange_rules[] = {
     { "alternate-exchange", ARGUMENT_TEXT, 0, 0, NULL },
+    { "x-delayed-type", ARGUMENT_TEXT, 0, 0, NULL },
+    { "hash-header", ARGUMENT_TEXT, 0, 0, NULL },
+    { "hash-property", ARGUMENT_TEXT, 0, 0, NULL },
 };
 
 static const struct argument_rule binding_rules[] = {

@@ -32,6 +32,18 @@ arguments_have(struct bytes table, const char *name)
     return find(table, name, &f);
 }
 
+void
+argument_append(struct buf *out, const struct table_field *f)
+{
+    const size_t at = out->size;
+    table_append(out, f);
+    if (f->name.data != NULL)
+        return;
+    /* The length of the name. */
+    out->size--;
+    memmove(out->data + at, out->data + at + 1, out->size - at);
+}
+
 /* Nesting is bounded by table_is_valid, or by the depth of YAML. */
 static void
 identity_value(const struct table_field *f, struct buf *out)
@@ -54,7 +66,7 @@ identity_value(const struct table_field *f, struct buf *out)
             identity_value(&element, &inner);
         changed.value = buf_bytes(&inner);
     }
-    table_append(out, &changed);
+    argument_append(out, &changed);
     buf_fini(&inner);
 }
 

@@ -61,8 +61,11 @@ void arguments_identity(struct bytes table, struct buf *out);
  * for the types of integers. */
 void arguments_show(struct bytes table, struct buf *out);
 
-/* The same for one value. */
+/* Appends a field; one whose name has no address is an element of an array. */
 struct table_field;
+void argument_append(struct buf *out, const struct table_field *f);
+
+/* The same as arguments_show for one value. */
 void argument_show(const struct table_field *f, struct buf *out);
 
 #endif

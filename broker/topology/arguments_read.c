@@ -28,7 +28,7 @@ static bool read_open(struct arguments_reader *r, const struct tree_node *node, 
 static bool
 put(struct buf *out, struct bytes name, char tag, struct bytes value)
 {
-    table_append(out, &(struct table_field){ .name = name, .tag = tag, .value = value });
+    argument_append(out, &(struct table_field){ .name = name, .tag = tag, .value = value });
     return true;
 }
 
@@ -309,11 +309,11 @@ read_octets(struct arguments_reader *r, const struct tree_node *node, struct byt
         buf_append(&value, &octet, 1);
     }
     if (fine) {
-        put(&field, name, (char)tag->text.data[0], buf_bytes(&value));
+        put(&field, BYTES_LITERAL("x"), (char)tag->text.data[0], buf_bytes(&value));
         fine = table_is_valid(buf_bytes(&field));
     }
     if (fine)
-        buf_append_bytes(out, buf_bytes(&field));
+        put(out, name, (char)tag->text.data[0], buf_bytes(&value));
     else
         refuse(r, node, name, DIAGNOSTIC_VALUE,
                "write {\"@tag\": \"T\", \"@octets\": \"000000006553f100\"}",

@@ -91,17 +91,20 @@ add_exchange(struct topology *t, const struct vhost *v, const struct exchange *x
                                          .vhost = v->name,
                                          .name = x->name };
     struct topology_item *item = topology_add(t, &names);
-    topology_set_text(t, item, EXCHANGE_TYPE, router_type_name(x->router.type));
+    topology_set_text(t, item, EXCHANGE_TYPE, exchange_type_name(x));
     topology_set_bool(t, item, EXCHANGE_DURABLE, x->durable);
     topology_set_bool(t, item, EXCHANGE_AUTO_DELETE, x->auto_delete);
     topology_set_bool(t, item, EXCHANGE_INTERNAL, x->internal);
     topology_set(t, item, EXCHANGE_ARGUMENTS, x->arguments);
+    if (x->pending != NULL)
+        item->messages = queue_counts(x->pending).ready;
 }
 
 static bool
 is_planned(const struct queue *q)
 {
-    return q->owner == 0 && !bytes_start_with(q->name, BYTES_LITERAL("amq."));
+    return q->owner == 0 && q->delays_for.size == 0 &&
+           !bytes_start_with(q->name, BYTES_LITERAL("amq."));
 }
 
 static void

@@ -126,8 +126,13 @@ read_exchange(struct loader *l, const struct tree_node *node)
     const struct topology_item names = { .kind = TOPOLOGY_EXCHANGE,
                                          .vhost = text_of(l, node, "vhost"),
                                          .name = text_of(l, node, "name") };
-    if (names.name.size > 0 && load_name_is_fine(l, TOPOLOGY_EXCHANGE, node, names.name))
-        load_object(l, &names, node, node, NAMES_ONLY);
+    const size_t errors = l->d->count;
+    const size_t item = l->t->count;
+    if (names.name.size == 0 || !load_name_is_fine(l, TOPOLOGY_EXCHANGE, node, names.name))
+        return;
+    load_object(l, &names, node, node, NAMES_ONLY);
+    if (l->d->count == errors)
+        load_check_exchange(l, item, node);
 }
 
 static void

@@ -250,9 +250,13 @@ read_exchange(struct loader *l, const struct tree_node *key, const struct tree_n
     const struct topology_item *always_there = topology_predeclared(key->text);
     if (always_there == NULL && !load_name_is_fine(l, TOPOLOGY_EXCHANGE, key, key->text))
         return;
+    const size_t errors = l->d->count;
     load_object(l, &names, key, node, SPECIALS(exchange_specials));
-    if (always_there == NULL)
+    if (always_there == NULL) {
+        if (l->d->count == errors)
+            load_check_exchange(l, item, node);
         return;
+    }
     if (node->kind != TREE_MAPPING || tree_find(node, "type") == NULL)
         l->t->items[item].values[EXCHANGE_TYPE] = always_there->values[EXCHANGE_TYPE];
     if (node->kind != TREE_MAPPING || tree_find(node, "internal") == NULL)

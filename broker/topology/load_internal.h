@@ -27,9 +27,10 @@ void load_object(struct loader *l, const struct topology_item *names, const stru
                  const struct tree_node *node, const struct load_special *specials,
                  size_t special_count);
 
-/* What the broker itself says about the arguments of a queue; once nothing else is wrong with it.
+/* What the broker itself says about a queue or an exchange; once nothing else is wrong with it.
  */
 void load_check_queue(struct loader *l, size_t item, const struct tree_node *node);
+void load_check_exchange(struct loader *l, size_t item, const struct tree_node *node);
 
 /* For keys that somebody else has read. */
 void load_nothing(struct loader *l, size_t item, const struct tree_node *key,

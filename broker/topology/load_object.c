@@ -4,6 +4,7 @@
 #include "broker/base/pattern.h"
 #include "broker/config/expand.h"
 #include "broker/config/text.h"
+#include "broker/core/exchange.h"
 #include "broker/core/queue_arguments.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ load_name_is_fine(struct loader *l, enum topology_kind kind, const struct tree_n
         diagnostics_error(l->d, DIAGNOSTIC_NAME, node->place,
                           "choose another name; the exchanges amq.direct, amq.topic and so on are "
                           "always there",
-                          "names of a %s that begin with \"amq.\" are reserved", kind_name);
+                          "%s names that begin with \"amq.\" are reserved", kind_name);
     else
         return true;
     return false;
@@ -445,21 +446,37 @@ read_key(struct loader *l, size_t item, const struct tree_node *key, const struc
     load_unknown(l, key, load_subject(&l->t->items[item]), s.best);
 }
 
+static void
+report_refused(struct loader *l, size_t item, const struct tree_node *node,
+               const struct amqp_exception *ex)
+{
+    const struct tree_node *arguments =
+        node->kind == TREE_MAPPING ? tree_find(node, "arguments") : NULL;
+    const struct tree_node *at = arguments != NULL ? arguments : node;
+    diagnostics_error(l->d, DIAGNOSTIC_ARGUMENT, at->place, NULL, "the broker refuses %s: %s",
+                      load_subject(&l->t->items[item]), ex->text);
+}
+
 void
 load_check_queue(struct loader *l, size_t item, const struct tree_node *node)
 {
     const struct topology_item *q = &l->t->items[item];
     struct queue_arguments parsed;
     struct amqp_exception ex;
-    if (queue_arguments_parse(q->values[QUEUE_ARGUMENTS], q->name, q->vhost, &parsed, &ex) &&
-        queue_type_allows(&parsed, topology_bool(q, QUEUE_DURABLE), false,
-                          topology_bool(q, QUEUE_AUTO_DELETE), q->name, q->vhost, &ex))
-        return;
-    const struct tree_node *arguments =
-        node->kind == TREE_MAPPING ? tree_find(node, "arguments") : NULL;
-    const struct tree_node *at = arguments != NULL ? arguments : node;
-    diagnostics_error(l->d, DIAGNOSTIC_ARGUMENT, at->place, NULL, "the broker refuses %s: %s",
-                      load_subject(q), ex.text);
+    if (!queue_arguments_parse(q->values[QUEUE_ARGUMENTS], q->name, q->vhost, &parsed, &ex) ||
+        !queue_type_allows(&parsed, topology_bool(q, QUEUE_DURABLE), false,
+                           topology_bool(q, QUEUE_AUTO_DELETE), q->name, q->vhost, &ex))
+        report_refused(l, item, node, &ex);
+}
+
+void
+load_check_exchange(struct loader *l, size_t item, const struct tree_node *node)
+{
+    const struct topology_item *x = &l->t->items[item];
+    struct exchange_spec spec = { .name = x->name, .arguments = x->values[EXCHANGE_ARGUMENTS] };
+    struct amqp_exception ex;
+    if (!exchange_spec_parse(&spec, x->values[EXCHANGE_TYPE], x->vhost, &ex))
+        report_refused(l, item, node, &ex);
 }
 
 void

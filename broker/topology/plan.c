@@ -38,7 +38,8 @@ tables_equal(const struct topology_item *wanted, struct bytes a, struct bytes b)
     if (wanted->kind == TOPOLOGY_QUEUE)
         return queue_arguments_equivalent(a, b, wanted->name, wanted->vhost, &ex);
     if (wanted->kind == TOPOLOGY_EXCHANGE)
-        return argument_equivalent(a, b, "alternate-exchange", "", &ex);
+        return argument_equivalent(a, b, "alternate-exchange", "", &ex) &&
+               argument_equivalent(a, b, "x-delayed-type", "", &ex);
     struct buf left = { 0 };
     struct buf right = { 0 };
     arguments_identity(a, &left);
@@ -68,8 +69,10 @@ field_differs(const struct planner *p, const struct topology_item *wanted,
 
 /* Whether messages may go; `why` says what to do if not. */
 static const char *
-loss_refusal(const struct planner *p, uint64_t messages)
+loss_refusal(const struct planner *p, enum topology_kind kind, uint64_t messages)
 {
+    if (kind != TOPOLOGY_QUEUE && messages == 0)
+        return NULL; /* The rule is about queues. */
     switch (p->request->rules.delete_queues) {
     case DELETE_QUEUES_NEVER:
         return "the file says apply.delete_queues: never";
@@ -88,16 +91,15 @@ plan_replacement(struct planner *p, const struct topology_item *wanted,
 {
     struct change *change = change_add(p, CHANGE_REPLACE, wanted, current);
     change->fields = fields;
-    if (wanted->kind == TOPOLOGY_QUEUE)
-        change->messages = current->messages;
-    const char *why = wanted->kind == TOPOLOGY_QUEUE ? loss_refusal(p, current->messages) : NULL;
+    change->messages = current->messages;
+    const char *why = loss_refusal(p, wanted->kind, current->messages);
     if (topology_predeclared(wanted->name) != NULL && wanted->kind == TOPOLOGY_EXCHANGE)
         refuse(p, change, "it is always there, as AMQP says it is; remove it from the file");
     else if (!wanted->may_replace && !p->request->rules.replace_on_conflict)
         refuse(p, change,
                "this cannot change while it exists: restore the old value; or declare another one "
                "under a new name, move the bindings, drain the old one and remove it; or write "
-               "\"replace: allow\" there, and it is deleted and made again");
+               "replace: allow there, and it is deleted and made again");
     else if (why != NULL)
         refuse(p, change, why);
 }
@@ -183,10 +185,10 @@ is_surplus(const struct planner *p, const struct topology_item *current)
 static uint64_t
 messages_of(const struct planner *p, const struct topology_item *item)
 {
-    uint64_t sum = item->kind == TOPOLOGY_QUEUE ? item->messages : 0;
+    uint64_t sum = item->messages;
     for (size_t i = 0; item->kind == TOPOLOGY_VHOST && i < p->request->current->count; i++) {
         const struct topology_item *q = &p->request->current->items[i];
-        if (q->kind == TOPOLOGY_QUEUE && bytes_equal(q->vhost, item->name))
+        if (bytes_equal(q->vhost, item->name))
             sum += q->messages;
     }
     return sum;
@@ -201,8 +203,8 @@ plan_current(struct planner *p, const struct topology_item *current)
     change->messages = messages_of(p, current);
     if (current->kind == TOPOLOGY_VHOST && bytes_equal(current->name, BYTES_LITERAL("/")))
         refuse(p, change, "the vhost \"/\" cannot be deleted");
-    else if (current->kind == TOPOLOGY_QUEUE || current->kind == TOPOLOGY_VHOST) {
-        const char *why = loss_refusal(p, change->messages);
+    else if (current->kind == TOPOLOGY_QUEUE || change->messages > 0) {
+        const char *why = loss_refusal(p, current->kind, change->messages);
         if (why != NULL)
             refuse(p, change, why);
     }

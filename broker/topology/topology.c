@@ -7,7 +7,10 @@
 #include <stdlib.h>
 
 static const char *const queue_types[] = { "classic", "quorum", "stream", NULL };
-static const char *const exchange_types[] = { "direct", "fanout", "topic", "headers", NULL };
+static const char *const exchange_types[] = {
+    "direct",   "fanout", "topic", "headers", "x-consistent-hash", "x-delayed-message",
+    "x-random", NULL
+};
 static const char *const apply_words[] = {
     "all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams", NULL,
 };

@@ -46,7 +46,11 @@ read_settings(const char *const *words, struct config *config, int *status)
     for (; words[argc - 1] != NULL; argc++)
         argv[argc] = strdup(words[argc - 1]);
     argv[argc] = NULL;
-    const bool goes_on = settings_read(argc, argv, config, status);
+    struct serve_setup setup;
+    const bool goes_on = settings_read(argc, argv, &setup, status);
+    if (goes_on)
+        topology_fini(&setup.topology);
+    *config = setup.config;
     for (int i = 0; i < argc; i++)
         free(argv[i]);
     return goes_on;

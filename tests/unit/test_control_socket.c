@@ -46,6 +46,14 @@ on_fail(void *context, struct control_client *client, struct bytes arguments)
 }
 
 static void
+on_mirror(void *context, struct control_client *client, struct bytes arguments)
+{
+    (void)context;
+    control_data(client, control_body(client));
+    control_ok(client, "%.*s", BYTES_ARGS(arguments));
+}
+
+static void
 on_release(void *held)
 {
     assert_ptr_equal(held, &released);
@@ -84,7 +92,7 @@ on_long(void *context, struct control_client *client, struct bytes arguments)
 
 static const struct control_command commands[] = {
     { "echo", on_echo }, { "fail", on_fail },   { "hold", on_hold },
-    { "long", on_long }, { "flood", on_flood },
+    { "long", on_long }, { "flood", on_flood }, { "mirror", on_mirror },
 };
 
 static void
@@ -188,7 +196,9 @@ test_answers(void **state)
     struct control_connection c;
     struct buf seen = { 0 };
     char text[64];
-    const struct control_watcher watcher = { note_line, note_progress, &seen };
+    const struct control_watcher watcher = { .line = note_line,
+                                             .progress = note_progress,
+                                             .context = &seen };
     start(PATIENCE_MS);
     open_client(&c);
     assert_true(control_ask(&c, "echo a  b ", &watcher, text, sizeof(text)));
@@ -206,6 +216,54 @@ test_answers(void **state)
 }
 
 static void
+note_data(void *context, struct bytes octets)
+{
+    buf_append_bytes(context, octets);
+}
+
+static void
+assert_mirrored(size_t size)
+{
+    struct control_connection c;
+    struct buf body = { 0 };
+    struct buf mirrored = { 0 };
+    char text[CONTROL_LINE_MAX];
+    const struct control_watcher watcher = { .data = note_data, .context = &mirrored };
+    for (size_t i = 0; i < size; i++)
+        buf_append(&body, &(const uint8_t){ (uint8_t)(i * 7 + i / 251) }, 1);
+    open_client(&c);
+    assert_true(control_ask_about(&c, "mirror it", buf_bytes(&body), &watcher, text, sizeof(text)));
+    assert_string_equal(text, "it");
+    assert_int_equal(mirrored.size, size);
+    assert_true(bytes_equal(buf_bytes(&mirrored), buf_bytes(&body)));
+    control_close(&c);
+    buf_fini(&body);
+    buf_fini(&mirrored);
+}
+
+/* Octets of any kind, line ends among them, in both directions. */
+static void
+test_bodies(void **state)
+{
+    (void)state;
+    start(PATIENCE_MS);
+    assert_mirrored(0);
+    assert_mirrored(1);
+    assert_mirrored(CONTROL_REQUEST_MAX);
+    assert_mirrored(3 * CONTROL_LINE_MAX + 5);
+    assert_mirrored(1 << 20);
+    assert_answer("body 5000000000 mirror it", false,
+                  "what comes with the request is larger than 16 MiB, or of no size");
+    assert_answer("body 16777217 mirror it", false,
+                  "what comes with the request is larger than 16 MiB, or of no size");
+    assert_answer("body x mirror it", false,
+                  "what comes with the request is larger than 16 MiB, or of no size");
+    assert_answer("body 5", false,
+                  "what comes with the request is larger than 16 MiB, or of no size");
+    stop();
+}
+
+static void
 test_lines_are_bounded(void **state)
 {
     (void)state;
@@ -213,7 +271,9 @@ test_lines_are_bounded(void **state)
     struct buf seen = { 0 };
     char text[64];
     static char request[CONTROL_REQUEST_MAX + 100];
-    const struct control_watcher watcher = { note_line, note_progress, &seen };
+    const struct control_watcher watcher = { .line = note_line,
+                                             .progress = note_progress,
+                                             .context = &seen };
     start(PATIENCE_MS);
     open_client(&c);
     assert_true(control_ask(&c, "long", &watcher, text, sizeof(text)));
@@ -406,6 +466,9 @@ test_client_meets_nonsense(void **state)
     client_meets("\n\nwhat\nprogress\nprogress x y z\nprogress 1\n= \nok yes\n", true, "yes");
     client_meets("progress 99999999999999999999999999 1 z\nerror no\nok yes\n", false, "no");
     client_meets(endless, false, NULL);
+    client_meets("data 3\nabcok yes\n", true, "yes");
+    client_meets("data 3\nab", false, NULL);
+    client_meets("data x\nok no\n", true, "no");
 }
 
 int
@@ -413,6 +476,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, directory_make, directory_remove),
+        cmocka_unit_test_setup_teardown(test_bodies, directory_make, directory_remove),
         cmocka_unit_test_setup_teardown(test_lines_are_bounded, directory_make, directory_remove),
         cmocka_unit_test_setup_teardown(test_absent, directory_make, directory_remove),
         cmocka_unit_test_setup_teardown(test_stale_socket, directory_make, directory_remove),
