@@ -130,6 +130,7 @@ exchange_unref(struct exchange *x)
         return;
     if (x->pending != NULL)
         queue_unref(x->pending);
+    mem_free_const(x->policy_alternate.data);
     mem_free_const(x->name.data);
     mem_free_const(x->arguments.data);
     mem_free(x);

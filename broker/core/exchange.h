@@ -23,6 +23,7 @@ struct exchange {
     struct bytes arguments; /* Canonical table. */
     struct bytes alternate; /* Name of the alternate exchange, in `arguments`. */
     bool has_alternate;
+    struct bytes policy_alternate; /* What a policy says, where no argument does. Owned. */
     bool is_delayed; /* Of type x-delayed-message: the router is of the type that it names. */
     bool durable;
     bool auto_delete;

@@ -26,7 +26,7 @@ limits_set(struct queue *q, const struct queue_arguments *a)
     l->dead_letter_exchange = bytes_copy(a->dead_letter_exchange);
     l->dead_letter_key = bytes_copy(a->dead_letter_key);
     l->has_dead_letter_key = a->has_dead_letter_key;
-    l->at_least_once = a->dead_letters_at_least_once;
+    l->at_least_once = a->dead_letters_at_least_once && a->overflow == OVERFLOW_REJECT_PUBLISH;
     atomic_store(&l->dead_letters, a->has_dead_letter_exchange);
 }
 

@@ -261,16 +261,61 @@ queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost
         .delivery_limit = integer_or(table, "x-delivery-limit", UINT64_MAX),
         .consumer_timeout_ms = integer_or(table, "x-consumer-timeout", UINT64_MAX),
     };
+    out->has_overflow = find(table, "x-overflow", &f);
     out->overflow = overflow_of(table, out->type);
     out->has_dead_letter_exchange =
         text_of(table, "x-dead-letter-exchange", &out->dead_letter_exchange);
     out->has_dead_letter_key = text_of(table, "x-dead-letter-routing-key", &out->dead_letter_key);
     out->dead_letters_at_least_once = text_of(table, "x-dead-letter-strategy", &strategy) &&
-                                      bytes_equal(strategy, BYTES_LITERAL("at-least-once")) &&
-                                      out->overflow == OVERFLOW_REJECT_PUBLISH;
+                                      bytes_equal(strategy, BYTES_LITERAL("at-least-once"));
     if (find(table, "x-single-active-consumer", &f))
         table_field_bool(&f, &out->single_active_consumer);
     return true;
+}
+
+static uint64_t
+least_of(uint64_t argument, const char *name, struct bytes policy, struct bytes operator_policy)
+{
+    uint64_t least = integer_or(policy, name, UINT64_MAX);
+    const uint64_t most = integer_or(operator_policy, name, UINT64_MAX);
+    if (most < least)
+        least = most;
+    return argument < least ? argument : least;
+}
+
+static enum queue_overflow
+policy_overflow(struct bytes policy, const struct queue_arguments *a)
+{
+    struct bytes word;
+    if (!text_of(policy, "overflow", &word))
+        return a->overflow;
+    if (bytes_equal(word, BYTES_LITERAL("reject-publish")))
+        return OVERFLOW_REJECT_PUBLISH;
+    if (bytes_equal(word, BYTES_LITERAL("reject-publish-dlx")) && a->type != QUEUE_QUORUM)
+        return OVERFLOW_REJECT_PUBLISH_DLX;
+    return OVERFLOW_DROP_HEAD;
+}
+
+void
+queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
+                           struct bytes operator_policy)
+{
+    struct bytes strategy;
+    a->max_length = least_of(a->max_length, "max-length", policy, operator_policy);
+    a->max_length_bytes =
+        least_of(a->max_length_bytes, "max-length-bytes", policy, operator_policy);
+    a->message_ttl_ms = least_of(a->message_ttl_ms, "message-ttl", policy, operator_policy);
+    a->expires_ms = least_of(a->expires_ms, "expires", policy, operator_policy);
+    a->delivery_limit = least_of(a->delivery_limit, "delivery-limit", policy, operator_policy);
+    if (!a->has_overflow || a->type == QUEUE_QUORUM)
+        a->overflow = policy_overflow(policy, a);
+    if (!a->has_dead_letter_exchange)
+        a->has_dead_letter_exchange =
+            text_of(policy, "dead-letter-exchange", &a->dead_letter_exchange);
+    if (!a->has_dead_letter_key)
+        a->has_dead_letter_key = text_of(policy, "dead-letter-routing-key", &a->dead_letter_key);
+    if (text_of(policy, "dead-letter-strategy", &strategy))
+        a->dead_letters_at_least_once = bytes_equal(strategy, BYTES_LITERAL("at-least-once"));
 }
 
 bool

@@ -34,9 +34,10 @@ struct queue_arguments {
     uint64_t delivery_limit;
     uint64_t consumer_timeout_ms;
     enum queue_overflow overflow;
+    bool has_overflow;
     bool has_dead_letter_exchange;
     bool has_dead_letter_key;
-    bool dead_letters_at_least_once;
+    bool dead_letters_at_least_once; /* Counts only with overflow reject-publish. */
     struct bytes dead_letter_exchange;
     struct bytes dead_letter_key;
 };
@@ -52,6 +53,12 @@ struct queue_arguments {
 /* Checks the table of a new queue. False with 406 in `ex`. */
 bool queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost,
                            struct queue_arguments *out, struct amqp_exception *ex);
+
+/* What policies add to parsed arguments: tables with the same names without "x-". Of numbers the
+ * smaller counts, of all else the argument, then the policy. An operator policy is about numbers
+ * only. Texts of the result may point into the tables. */
+void queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
+                                struct bytes operator_policy);
 
 /* Checks what goes beside the arguments: some types of queue are always durable and shared. False
  * with 406 in `ex`. */

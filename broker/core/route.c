@@ -93,7 +93,10 @@ alternate_of(void *context, const struct router *r) UNCHECKED_LOCKING
     struct vhost *v = context;
     const struct exchange *x =
         (const struct exchange *)((const char *)r - offsetof(struct exchange, router));
-    struct exchange *alternate = x->has_alternate ? vhost_find_exchange(v, x->alternate) : NULL;
+    const bool by_policy = !x->has_alternate && x->policy_alternate.data != NULL;
+    struct exchange *alternate = x->has_alternate ? vhost_find_exchange(v, x->alternate)
+                                 : by_policy      ? vhost_find_exchange(v, x->policy_alternate)
+                                                  : NULL;
     return alternate == NULL ? NULL : &alternate->router;
 }
 

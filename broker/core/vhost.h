@@ -26,6 +26,7 @@ struct vhost {
     atomic_bool is_deleted;
     _Atomic int64_t max_connections; /* Negative: any number. */
     _Atomic int64_t max_queues;
+    atomic_bool prefers_quorum;  /* Queues that name no type, if they can be of that one. */
     _Atomic int64_t connections; /* Open in it. */
     struct door *door;
     struct pager *pager;       /* Set before there are queues; NULL: messages stay in memory. */
@@ -62,6 +63,9 @@ struct vhost *vhost_create(struct bytes name, struct door *door);
 
 /* Drops everything from memory; what is durable stays in the store. */
 void vhost_destroy(struct vhost *v);
+
+/* Policies have changed: all queues and exchanges go by the new ones from now on. */
+void vhost_apply_policies(struct vhost *v);
 
 /* Everything in it goes, from the store too. Returns a ticket. */
 uint64_t vhost_clear(struct vhost *v);

@@ -1,7 +1,9 @@
 /* exchange.declare and exchange.delete. */
 
 #include "broker/base/mem.h"
+#include "amqp/table.h"
 #include "broker/core/definition.h"
+#include "broker/core/policy.h"
 #include "broker/core/queue_arguments.h"
 #include "broker/core/vhost_internal.h"
 
@@ -154,6 +156,42 @@ exchange_equivalent(const struct exchange *x, const struct exchange_spec *spec,
             argument_equivalent(spec->arguments, x->arguments, "x-delayed-type", subject, ex));
 }
 
+/* An exchange without an alternate of its own may get one from a policy. */
+static void
+exchange_apply_policies(struct vhost *v, struct exchange *x) REQUIRES(v->topology)
+{
+    struct buf definitions[2] = { { 0 }, { 0 } };
+    struct table_field f;
+    struct bytes alternate = BYTES_NONE;
+    if (v->policies == NULL)
+        return;
+    if (policy_for(v->policies, v->name, x->name, POLICY_FOR_EXCHANGE, &definitions[0],
+                   &definitions[1]) &&
+        table_find(buf_bytes(&definitions[0]), BYTES_LITERAL("alternate-exchange"), &f) &&
+        f.tag == 'S')
+        alternate = f.value;
+    const bool is_news = !bytes_equal(alternate, x->policy_alternate);
+    if (is_news) {
+        mem_free_const(x->policy_alternate.data);
+        x->policy_alternate = alternate.size == 0 ? BYTES_NONE : bytes_copy(alternate);
+        exchange_changed(x);
+    }
+    buf_fini(&definitions[0]);
+    buf_fini(&definitions[1]);
+}
+
+void
+vhost_apply_policies(struct vhost *v)
+{
+    rwlock_write(&v->topology);
+    for (struct map_node *n = map_next(&v->exchanges, NULL); n != NULL;
+         n = map_next(&v->exchanges, n))
+        exchange_apply_policies(v, MAP_CONTAINER(n, struct exchange, by_name));
+    for (struct map_node *n = map_next(&v->queues, NULL); n != NULL; n = map_next(&v->queues, n))
+        queue_apply_policies(MAP_CONTAINER(n, struct queue, by_name));
+    rwlock_write_end(&v->topology);
+}
+
 bool
 vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64_t *ticket,
                        struct amqp_exception *ex)
@@ -172,6 +210,7 @@ vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64
     } else {
         x = exchange_create(v, spec);
         map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
+        exchange_apply_policies(v, x);
         exchange_changed(x);
         if (x->is_delayed)
             x->pending = pending_queue_get(v, x);

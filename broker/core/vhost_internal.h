@@ -22,6 +22,9 @@ struct queue *pending_queue_get(struct vhost *v, const struct exchange *x) REQUI
 /* It goes with its exchange, and with what it holds. Returns a ticket, or 0. */
 uint64_t pending_queue_end(struct vhost *v, struct queue *q) REQUIRES(v->topology);
 
+/* The queue goes by the policies as they are now. */
+void queue_apply_policies(struct queue *q);
+
 /* Routes from x may have changed. */
 void exchange_changed(struct exchange *x);
 

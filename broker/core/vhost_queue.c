@@ -1,6 +1,8 @@
 /* queue.declare and queue.delete. */
 
+#include "amqp/table.h"
 #include "broker/core/definition.h"
+#include "broker/core/policy.h"
 #include "broker/core/vhost_internal.h"
 
 static bool
@@ -51,6 +53,34 @@ queue_equivalent(const struct queue *q, const struct queue_spec *spec, uint64_t 
     return bool_equivalent("durable", spec->durable, q->durable, subject, ex) &&
            bool_equivalent("auto_delete", spec->auto_delete, q->auto_delete, subject, ex) &&
            queue_arguments_equivalent(spec->arguments, q->arguments, q->name, q->vhost->name, ex);
+}
+
+/* Arguments and policies together. Texts of the result point into the buffers, and the arguments.
+ */
+static void
+add_policies(const struct vhost *v, struct bytes name, struct queue_arguments *a,
+             struct buf definitions[2])
+{
+    const enum policy_target target =
+        a->type == QUEUE_QUORUM ? POLICY_FOR_QUORUM_QUEUE : POLICY_FOR_CLASSIC_QUEUE;
+    if (v->policies != NULL &&
+        policy_for(v->policies, v->name, name, target, &definitions[0], &definitions[1]))
+        queue_arguments_add_policy(a, buf_bytes(&definitions[0]), buf_bytes(&definitions[1]));
+}
+
+void
+queue_apply_policies(struct queue *q)
+{
+    struct queue_arguments a;
+    struct amqp_exception ex;
+    struct buf definitions[2] = { { 0 }, { 0 } };
+    if (q->delays_for.size > 0 ||
+        !queue_arguments_parse(q->arguments, q->name, q->vhost->name, &a, &ex))
+        return;
+    add_policies(q->vhost, q->name, &a, definitions);
+    queue_set_limits(q, &a);
+    buf_fini(&definitions[0]);
+    buf_fini(&definitions[1]);
 }
 
 static struct queue *
@@ -108,6 +138,22 @@ vhost_restore_queue(struct vhost *v, const struct queue_spec *spec)
     return q;
 }
 
+/* Where the virtual host says so, queues that can be are quorum queues. */
+static void
+add_default_type(const struct vhost *v, struct queue_spec *spec, struct buf *typed)
+{
+    struct table_field f;
+    struct buf longer = { 0 };
+    if (!atomic_load(&v->prefers_quorum) || !spec->durable || spec->owner != 0 ||
+        spec->auto_delete || table_find(spec->arguments, BYTES_LITERAL("x-queue-type"), &f))
+        return;
+    buf_append_bytes(&longer, spec->arguments);
+    table_put_string(&longer, "x-queue-type", BYTES_LITERAL("quorum"));
+    table_canonical(buf_bytes(&longer), typed);
+    buf_fini(&longer);
+    spec->arguments = buf_bytes(typed);
+}
+
 static bool
 has_room(struct vhost *v, struct bytes name, struct amqp_exception *ex) REQUIRES_SHARED(v->topology)
 {
@@ -127,6 +173,10 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
     *ticket = 0;
     *created = false;
     struct queue_spec parsed = *spec;
+    struct buf definitions[2] = { { 0 }, { 0 } };
+    struct buf typed = { 0 };
+    add_default_type(v, &parsed, &typed);
+    spec = &parsed;
     rwlock_write(&v->topology);
     struct queue *q = vhost_find_queue(v, spec->name);
     if (q != NULL) {
@@ -138,6 +188,7 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
              queue_type_allows(&parsed.effective, spec->durable, spec->owner != 0,
                                spec->auto_delete, spec->name, v->name, ex);
         if (ok) {
+            add_policies(v, spec->name, &parsed.effective, definitions);
             q = queue_insert(v, &parsed);
             *created = true;
         }
@@ -148,6 +199,9 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
         *out = q;
     }
     rwlock_write_end(&v->topology);
+    buf_fini(&definitions[0]);
+    buf_fini(&definitions[1]);
+    buf_fini(&typed);
     return ok;
 }
 

@@ -82,6 +82,8 @@ set_spec(struct vhost *v, const struct vhost_spec *spec)
     v->spec = copy;
     atomic_store(&v->max_connections, spec->max_connections);
     atomic_store(&v->max_queues, spec->max_queues);
+    atomic_store(&v->prefers_quorum,
+                 bytes_equal(spec->default_queue_type, BYTES_LITERAL("quorum")));
 }
 
 static bool
@@ -218,6 +220,20 @@ vhosts_restore(struct broker *b, struct bytes name)
     return v;
 }
 
+static void
+apply_policies(void *context, struct vhost *v, const struct vhost_spec *spec)
+{
+    (void)context;
+    (void)spec;
+    vhost_apply_policies(v);
+}
+
+void
+broker_apply_policies(struct broker *b)
+{
+    broker_each_vhost(b, apply_policies, NULL);
+}
+
 /* Names of all notes: vhosts are not made while notes are visited. */
 struct found_notes {
     struct broker *broker;
@@ -295,5 +311,6 @@ vhosts_recovered(struct broker *b)
         notes_put(&b->notes, BYTES_LITERAL(KEY_BEGUN), BYTES_LITERAL("1"));
     }
     delete_without_notes(b);
+    broker_apply_policies(b);
     return is_new;
 }

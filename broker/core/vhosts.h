@@ -24,6 +24,9 @@ void broker_each_vhost(struct broker *b,
                        void (*each)(void *context, struct vhost *v, const struct vhost_spec *spec),
                        void *context);
 
+/* Policies have changed. */
+void broker_apply_policies(struct broker *b);
+
 /* Start-up: the one that a row of the store is about. */
 struct vhost *vhosts_restore(struct broker *b, struct bytes name);
 

@@ -2,6 +2,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/panic.h"
+#include "broker/core/vhosts.h"
 #include "broker/topology/current.h"
 
 #include <stdio.h>
@@ -159,6 +160,7 @@ make_policy(struct applier *a, const struct topology_item *item, struct amqp_exc
     ASSERT(is_known);
     if (!policy_put(&a->request->broker->policies, &spec, &ticket, problem, sizeof(problem)))
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "%s", problem);
+    broker_apply_policies(a->request->broker);
     wait_for(a, ticket);
     return true;
 }
@@ -169,6 +171,7 @@ drop_policy(struct applier *a, const struct topology_item *item, struct amqp_exc
     (void)ex;
     wait_for(a, policy_delete(&a->request->broker->policies, item->vhost,
                               item->kind == TOPOLOGY_OPERATOR_POLICY, item->name));
+    broker_apply_policies(a->request->broker);
     return true;
 }
 
