@@ -101,8 +101,7 @@ load_certificates(SSL_CTX *context, struct tls_material *m, const struct tls_set
 }
 
 static bool
-trust(SSL_CTX *context, struct tls_material *m, const char *path,
-      const struct tls_problem *problem)
+trust(SSL_CTX *context, struct tls_material *m, const char *path, const struct tls_problem *problem)
 {
     m->authorities = tls_authorities_load(path, problem);
     if (m->authorities == NULL)
@@ -133,8 +132,9 @@ set_verify(SSL_CTX *context, struct tls_material *m, const struct tls_settings *
     if (s->verify == TLS_VERIFY_NONE)
         return true;
     if (!has_ca)
-        return tls_fail(problem, "clients shall show certificates, but client_ca does not say whose "
-                                 "are good");
+        return tls_fail(problem,
+                        "clients shall show certificates, but client_ca does not say whose "
+                        "are good");
     SSL_CTX_set_verify(context, modes[s->verify], NULL);
     SSL_CTX_set_verify_depth(context, s->depth > 0 ? (int)s->depth : DEPTH_DEFAULT);
     m->identity = s->identity;
@@ -159,12 +159,14 @@ set_algorithms(SSL_CTX *context, const struct tls_settings *s, const struct tls_
     SSL_CTX_set_min_proto_version(context, versions[s->min_version]);
     SSL_CTX_set_max_proto_version(context, versions[s->max_version]);
     if (is_given(s->ciphers) && SSL_CTX_set_cipher_list(context, s->ciphers) != 1)
-        return tls_fail(problem, "ciphers \"%s\": none of them is known; openssl ciphers -v lists "
-                                 "those of TLS 1.2",
+        return tls_fail(problem,
+                        "ciphers \"%s\": none of them is known; openssl ciphers -v lists "
+                        "those of TLS 1.2",
                         s->ciphers);
     if (is_given(s->ciphersuites) && SSL_CTX_set_ciphersuites(context, s->ciphersuites) != 1)
-        return tls_fail(problem, "ciphersuites \"%s\": not known; write for instance "
-                                 "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+        return tls_fail(problem,
+                        "ciphersuites \"%s\": not known; write for instance "
+                        "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
                         s->ciphersuites);
     if (is_given(s->curves) && SSL_CTX_set1_groups_list(context, s->curves) != 1)
         return tls_fail(problem, "curves \"%s\": not known; write for instance X25519:P-256",

@@ -14,7 +14,7 @@
 /* A certificate with its key, read from files. */
 struct tls_bundle {
     X509 *leaf;
-    STACK_OF(X509) *chain;
+    STACK_OF(X509) * chain;
     EVP_PKEY *key;
     char *path; /* Of the certificate, for messages. */
 };
@@ -22,7 +22,7 @@ struct tls_bundle {
 struct tls_material {
     struct tls_bundle bundles[TLS_CERTIFICATES_MAX];
     size_t bundle_count;
-    STACK_OF(X509) *authorities; /* NULL if none were configured. */
+    STACK_OF(X509) * authorities; /* NULL if none were configured. */
     char *authorities_path;
     enum tls_identity identity;
 };
@@ -45,7 +45,7 @@ bool tls_bundle_load(struct tls_bundle *b, const struct tls_certificate *files,
                      const struct tls_problem *problem);
 
 /* All certificates of a PEM file, or of the files in a directory. */
-STACK_OF(X509) *tls_authorities_load(const char *path, const struct tls_problem *problem);
+STACK_OF(X509) * tls_authorities_load(const char *path, const struct tls_problem *problem);
 
 struct tls_material *tls_material_create(void);
 void tls_material_destroy(struct tls_material *m);

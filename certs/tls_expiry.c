@@ -82,7 +82,7 @@ log_one(const X509 *certificate, const char *path, const char *profile)
 }
 
 static void
-log_all(const STACK_OF(X509) *certificates, const char *path, const char *profile)
+log_all(const STACK_OF(X509) * certificates, const char *path, const char *profile)
 {
     for (int i = 0; i < sk_X509_num(certificates); i++)
         log_one(sk_X509_value(certificates, i), path, profile);

@@ -3,6 +3,7 @@
 #include "broker/base/buf.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/base/panic.h"
 #include "certs/tls_context.h"
 
 #include <dirent.h>
@@ -65,7 +66,7 @@ open_pem(const char *what, const char *path, const struct tls_problem *problem)
 
 /* Appends the certificates of a file. False if one of them is damaged; none at all is fine here. */
 static bool
-read_certificates(BIO *bio, STACK_OF(X509) *out)
+read_certificates(BIO *bio, STACK_OF(X509) * out)
 {
     X509 *certificate;
     ERR_clear_error();
@@ -130,8 +131,7 @@ load_key(struct tls_bundle *b, const char *source, const struct tls_problem *pro
 {
     const bool inline_text = is_pem_text(source);
     const char *shown = inline_text ? "given in the configuration" : source;
-    BIO *bio =
-        inline_text ? BIO_new_mem_buf(source, -1) : open_pem("private key", source, problem);
+    BIO *bio = inline_text ? BIO_new_mem_buf(source, -1) : open_pem("private key", source, problem);
     bool is_encrypted = false;
     if (bio == NULL)
         return false;
@@ -165,8 +165,8 @@ tls_bundle_load(struct tls_bundle *b, const struct tls_certificate *files,
                 const struct tls_problem *problem)
 {
     *b = (struct tls_bundle){ 0 };
-    bool fine = load_chain(b, files->certificate, problem) &&
-                load_key(b, files->private_key, problem);
+    bool fine =
+        load_chain(b, files->certificate, problem) && load_key(b, files->private_key, problem);
     if (fine && X509_check_private_key(b->leaf, b->key) != 1)
         fine = tls_fail(problem,
                         "the private key %s does not belong to the certificate %s; they must be "
@@ -180,7 +180,7 @@ tls_bundle_load(struct tls_bundle *b, const struct tls_certificate *files,
 }
 
 static bool
-load_authorities_of(const char *path, STACK_OF(X509) *out, const struct tls_problem *problem)
+load_authorities_of(const char *path, STACK_OF(X509) * out, const struct tls_problem *problem)
 {
     BIO *bio = open_pem("certificates of authorities", path, problem);
     if (bio == NULL)
@@ -191,7 +191,7 @@ load_authorities_of(const char *path, STACK_OF(X509) *out, const struct tls_prob
 }
 
 static bool
-load_directory(const char *path, STACK_OF(X509) *out, const struct tls_problem *problem)
+load_directory(const char *path, STACK_OF(X509) * out, const struct tls_problem *problem)
 {
     DIR *directory = opendir(path);
     bool fine = true;
@@ -212,14 +212,13 @@ load_directory(const char *path, STACK_OF(X509) *out, const struct tls_problem *
     return fine;
 }
 
-STACK_OF(X509) *
-tls_authorities_load(const char *path, const struct tls_problem *problem)
+STACK_OF(X509) * tls_authorities_load(const char *path, const struct tls_problem *problem)
 {
     struct stat status;
     STACK_OF(X509) *out = sk_X509_new_null();
     const bool is_directory = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    bool fine = is_directory ? load_directory(path, out, problem)
-                             : load_authorities_of(path, out, problem);
+    bool fine =
+        is_directory ? load_directory(path, out, problem) : load_authorities_of(path, out, problem);
     if (fine && sk_X509_num(out) == 0)
         fine = tls_fail(problem, "no certificate is in %s", path);
     if (fine)
