@@ -1,5 +1,6 @@
 /* The executable: finds the subcommand and runs it. Everything it can do is a row of `commands`. */
 
+#include "broker/cli/certs.h"
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store.h"
@@ -41,6 +42,7 @@ static const struct subcommand {
     { "export", "Print what exists as a configuration file.", export_main },
     { "import", "Turn RabbitMQ's definitions into a configuration file, or apply them.",
       import_main },
+    { "certs", "Make certificates for TLS.", certs_main },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",
       help_main },

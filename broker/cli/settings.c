@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define HELP_INDENT 6
+#define TLS_NAME "default"
 
 static const struct option serve_options[] = {
     { .letter = 'c',
@@ -23,6 +24,16 @@ static const struct option serve_options[] = {
       .doc = "Listen for AMQP here, instead of where the file says. Write 0.0.0.0:5672 for all of "
              "IPv4 and [::]:5672 for IPv6 and IPv4; port 0 lets the system choose. Default: "
              "127.0.0.1:5672." },
+    { .name = "listen-tls",
+      .argument = "HOST:PORT",
+      .repeats = true,
+      .doc = "Listen for AMQP over TLS here, besides --listen; needs --tls-dir, or the section tls "
+             "of the file with an item \"default\"." },
+    { .name = "tls-dir",
+      .argument = "DIR",
+      .doc =
+          "Use server.pem, server-key.pem and ca.pem of this directory for TLS; clients may show "
+          "a certificate of that ca. railmq certs init DIR makes them." },
     { .letter = 'd', .name = "data-dir", .argument = "DIR", .path = "server.data_dir" },
     { .letter = 'w', .name = "workers", .argument = "N", .path = "server.workers" },
     { .letter = 'L', .name = "log-level", .argument = "LEVEL", .path = "server.log.level" },
@@ -94,7 +105,7 @@ listener_field(const char *name)
     return &config_listener_fields[i];
 }
 
-/* The first --listen replaces the listeners of the file. */
+/* The first --listen or --listen-tls replaces the listeners of the file. */
 static bool
 listen_apply(const struct option_value *value, struct config *config, bool *replaced,
              struct buf *report)
@@ -108,7 +119,52 @@ listen_apply(const struct option_value *value, struct config *config, bool *repl
                    CONFIG_LISTENERS_MAX);
         return false;
     }
+    if (strcmp(value->option->name, "listen-tls") == 0) {
+        listener->protocol = CONFIG_PROTOCOL_AMQPS;
+        snprintf(listener->tls, sizeof(listener->tls), "%s", TLS_NAME);
+    }
     return value_apply(&serve_command, value, listener_field("bind"), listener, report);
+}
+
+static bool
+tls_dir_apply(const struct command *command, const char *directory, struct config *config,
+              struct buf *report)
+{
+    struct config_tls *tls = config_tls_add(config, BYTES_LITERAL(TLS_NAME));
+    if (tls == NULL || strlen(directory) > sizeof(tls->certificate) - sizeof("/server-key.pem")) {
+        buf_printf(report, "%s: --tls-dir: %s\n", command->name,
+                   tls == NULL ? "the file has too many items below tls" : "the path is too long");
+        return false;
+    }
+    snprintf(tls->certificate, sizeof(tls->certificate), "%s/server.pem", directory);
+    snprintf(tls->private_key, sizeof(tls->private_key), "%s/server-key.pem", directory);
+    snprintf(tls->client_ca, sizeof(tls->client_ca), "%s/ca.pem", directory);
+    tls->verify_client = CONFIG_VERIFY_OPTIONAL;
+    return true;
+}
+
+static bool
+tls_apply(const struct command *command, const struct options *options, struct config *config,
+          struct buf *report)
+{
+    const char *directory = options_get(options, "tls-dir");
+    const bool is_there = config_tls_find(config, BYTES_LITERAL(TLS_NAME)) != NULL;
+    if (directory != NULL && is_there) {
+        buf_printf(report,
+                   "%s: --tls-dir and the item \"%s\" of the file's section tls exclude "
+                   "each other\n",
+                   command->name, TLS_NAME);
+        return false;
+    }
+    if (directory != NULL)
+        return tls_dir_apply(command, directory, config, report);
+    if (options_get(options, "listen-tls") == NULL || is_there)
+        return true;
+    buf_printf(report,
+               "%s: --listen-tls needs certificates: railmq certs init DIR makes some, "
+               "--tls-dir DIR uses them\n",
+               command->name);
+    return false;
 }
 
 static bool
@@ -122,12 +178,12 @@ options_apply(const struct command *command, const struct options *options, stru
         bool fine = true;
         if (path != NULL)
             fine = value_apply(command, value, config_field_find(path), config, report);
-        else if (strcmp(value->option->name, "listen") == 0)
+        else if (strncmp(value->option->name, "listen", 6) == 0)
             fine = listen_apply(value, config, &replaced, report);
         if (!fine)
             return false;
     }
-    return true;
+    return tls_apply(command, options, config, report);
 }
 
 /* The file is read first, so that options beat it wherever they stand. */
@@ -253,6 +309,11 @@ static const char settings_example[] = "version: 1\n"
                                        "  log: {level: info}\n"
                                        "listeners:\n"
                                        "  - {protocol: amqp, bind: \"[::]:5672\"}\n"
+                                       "  - {protocol: amqps, bind: \"[::]:5671\", tls: default}\n"
+                                       "tls:\n"
+                                       "  default:\n"
+                                       "    certificate: /etc/railmq/tls/server.pem\n"
+                                       "    private_key: /etc/railmq/tls/server-key.pem\n"
                                        "limits:\n"
                                        "  memory_high_watermark: 60%\n";
 
@@ -271,4 +332,8 @@ settings_help(struct buf *out)
     }
     for (size_t i = 0; i < config_listener_field_count; i++)
         field_describe(&config_listener_fields[i], "listeners[].", out);
+    for (size_t i = 0; i < config_tls_field_count; i++)
+        field_describe(&config_tls_fields[i], "tls.NAME.", out);
+    for (size_t i = 0; i < config_certificate_field_count; i++)
+        field_describe(&config_certificate_fields[i], "tls.NAME.more_certificates[].", out);
 }

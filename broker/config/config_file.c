@@ -182,7 +182,8 @@ section_settings(struct reader *r, const char *name, const struct tree_node *key
 static bool
 address_equal(const struct config_address *a, const struct config_address *b)
 {
-    return a->port == b->port && a->port != 0 && strcmp(a->host, b->host) == 0;
+    return a->is_path == b->is_path && a->port == b->port && (a->is_path || a->port != 0) &&
+           strcmp(a->host, b->host) == 0;
 }
 
 static void
@@ -192,9 +193,13 @@ listener_check_unique(struct reader *r, const struct tree_node *item,
     for (const struct config_listener *l = r->config->listeners; l < listener; l++) {
         if (!address_equal(&l->bind, &listener->bind))
             continue;
-        diagnostics_error(r->diagnostics, DIAGNOSTIC_DUPLICATE, item->place, NULL,
-                          "two listeners bind %s port %u", listener->bind.host,
-                          listener->bind.port);
+        if (l->bind.is_path)
+            diagnostics_error(r->diagnostics, DIAGNOSTIC_DUPLICATE, item->place, NULL,
+                              "two listeners bind %s", listener->bind.host);
+        else
+            diagnostics_error(r->diagnostics, DIAGNOSTIC_DUPLICATE, item->place, NULL,
+                              "two listeners bind %s port %u", listener->bind.host,
+                              listener->bind.port);
         return;
     }
 }
@@ -244,6 +249,139 @@ section_listeners(struct reader *r, const char *name, const struct tree_node *ke
         read_listener(r, node->items[i]);
 }
 
+/* Where a key's value is wrong, or the whole that lacks it. */
+static struct place
+place_of(const struct tree_node *mapping, const char *key)
+{
+    const struct tree_node *value = tree_find(mapping, key);
+    return value != NULL ? value->place : mapping->place;
+}
+
+static void
+check_certificate(struct reader *r, struct place place, const char *certificate,
+                  const char *private_key)
+{
+    if (certificate[0] == 0)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, place,
+                          "railmq certs init DIR makes some to begin with",
+                          "TLS needs the key \"certificate\"");
+    if (private_key[0] == 0)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, place, NULL,
+                          "TLS needs the key \"private_key\"");
+}
+
+static void
+read_certificate(struct reader *r, const struct tree_node *item, size_t tls)
+{
+    if (!node_is(r, item, TREE_MAPPING, "a certificate"))
+        return;
+    struct config_certificate *certificate = config_certificate_add(r->config, tls);
+    if (certificate == NULL) {
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_RANGE, item->place, NULL,
+                          "there are more than %d items of more_certificates in all",
+                          CONFIG_CERTIFICATES_MAX);
+        return;
+    }
+    const struct scope scope = {
+        .fields = config_certificate_fields,
+        .field_count = config_certificate_field_count,
+        .base = certificate,
+        .prefix = "",
+        .name = "more_certificates",
+    };
+    const size_t errors = r->diagnostics->count;
+    read_settings(r, item, &scope);
+    if (r->diagnostics->count == errors)
+        check_certificate(r, item->place, certificate->certificate, certificate->private_key);
+}
+
+static void
+check_tls(struct reader *r, const struct tree_node *key, const struct tree_node *node,
+          const struct config_tls *tls)
+{
+    check_certificate(r, key->place, tls->certificate, tls->private_key);
+    if (tls->verify_client != CONFIG_VERIFY_NONE && tls->client_ca[0] == 0)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING, place_of(node, "verify_client"),
+                          "write client_ca: /path/of/ca.pem",
+                          "verify_client needs the key \"client_ca\": whose clients are trusted?");
+    if (tls->min_version > tls->max_version)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_RANGE, place_of(node, "min_version"), NULL,
+                          "min_version is above max_version");
+}
+
+static void
+read_tls(struct reader *r, const struct tree_node *key, const struct tree_node *node)
+{
+    const size_t index = r->config->tls_count;
+    if (!node_is(r, node, TREE_MAPPING, "an item of tls"))
+        return;
+    struct config_tls *tls = config_tls_add(r->config, key->text);
+    if (tls == NULL || key->text.size == 0 || key->text.size >= sizeof(tls->name)) {
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_RANGE, key->place, NULL,
+                          "tls must have at most %d items, with names of 1 to %zu bytes",
+                          CONFIG_TLS_MAX, sizeof(tls->name) - 1);
+        return;
+    }
+    const struct scope scope = {
+        .fields = config_tls_fields,
+        .field_count = config_tls_field_count,
+        .base = tls,
+        .prefix = "",
+        .name = "tls",
+    };
+    const size_t errors = r->diagnostics->count;
+    for (size_t i = 0; i < node->item_count; i += 2) {
+        const struct tree_node *value = node->items[i + 1];
+        if (!bytes_equal(node->items[i]->text, BYTES_LITERAL("more_certificates")))
+            read_key(r, node->items[i], value, &scope);
+        else if (node_is(r, value, TREE_LIST, "more_certificates"))
+            for (size_t j = 0; j < value->item_count; j++)
+                read_certificate(r, value->items[j], index);
+    }
+    if (r->diagnostics->count == errors)
+        check_tls(r, key, node, tls);
+}
+
+static void
+section_tls(struct reader *r, const char *name, const struct tree_node *key,
+            const struct tree_node *node)
+{
+    (void)key;
+    if (tree_node_is_empty(node) || !node_is(r, node, TREE_MAPPING, name))
+        return;
+    for (size_t i = 0; i < node->item_count; i += 2)
+        read_tls(r, node->items[i], node->items[i + 1]);
+}
+
+/* Sections stand in any order, so this comes when all have been read. */
+static void
+check_listener_tls(struct reader *r, const struct tree_node *item, struct config_listener *listener)
+{
+    const struct tree_node *named = tree_find(item, "tls");
+    if (listener->protocol != CONFIG_PROTOCOL_AMQPS) {
+        if (named != NULL)
+            diagnostics_error(r->diagnostics, DIAGNOSTIC_VALUE, named->place,
+                              "write protocol: amqps",
+                              "only an amqps listener has the key \"tls\"");
+        return;
+    }
+    if (listener->tls[0] == 0)
+        snprintf(listener->tls, sizeof(listener->tls), "default");
+    if (config_tls_find(r->config, bytes_of_string(listener->tls)) == NULL)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_MISSING,
+                          named != NULL ? named->place : item->place,
+                          "write a section tls with certificate and private_key below that name",
+                          "the listener uses tls \"%s\", which is not there", listener->tls);
+}
+
+static void
+check_listeners(struct reader *r, const struct tree_node *root)
+{
+    const struct tree_node *list = root == NULL ? NULL : tree_find(root, "listeners");
+    for (size_t i = 0; list != NULL && i < list->item_count && r->diagnostics->count == 0; i++)
+        check_listener_tls(r, list->items[i], &r->config->listeners[i]);
+}
+
 static void
 section_version(struct reader *r, const char *name, const struct tree_node *key,
                 const struct tree_node *node)
@@ -257,16 +395,6 @@ section_version(struct reader *r, const char *name, const struct tree_node *key,
                       "version of the file format must be 1, got %.*s",
                       BYTES_ARGS(buf_bytes(&got)));
     buf_fini(&got);
-}
-
-static void
-section_later(struct reader *r, const char *name, const struct tree_node *key,
-              const struct tree_node *node)
-{
-    (void)node;
-    diagnostics_error(r->diagnostics, DIAGNOSTIC_SECTION_LATER, key->place,
-                      "remove the section, or run a later version",
-                      "railmq %s does not read the section \"%s\" yet", RAIL_VERSION, name);
 }
 
 static void
@@ -290,8 +418,8 @@ static const struct section {
     { "server", section_settings, false },
     { "listeners", section_listeners, false },
     { "limits", section_settings, false },
+    { "tls", section_tls, false },
     { "testing", section_settings, true },
-    { "tls", section_later, true },
     /* Others have read these, or will. */
     { "include", section_of_others, false },
     { "apply", section_of_others, false },
@@ -329,6 +457,8 @@ read_root(struct reader *r, const struct tree_node *root)
     }
     for (size_t i = 0; root != NULL && i < root->item_count; i += 2)
         read_section(r, root->items[i], root->items[i + 1]);
+    if (r->diagnostics->count == 0)
+        check_listeners(r, root);
 }
 
 bool

@@ -20,6 +20,8 @@ struct broker_counters {
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_refused;
     _Atomic uint64_t handshakes_failed;
+    _Atomic uint64_t tls_handshakes;
+    _Atomic uint64_t tls_handshakes_failed;
     _Atomic uint64_t heartbeats_missed;
     _Atomic uint64_t protocol_errors;
     _Atomic uint64_t messages_published;

@@ -36,6 +36,19 @@ const struct config_field config_listener_fields[] = {
 const size_t config_listener_field_count =
     sizeof(config_listener_fields) / sizeof(config_listener_fields[0]);
 
+const struct config_field config_tls_fields[] = {
+#define CONFIG_TLS(...) CONFIG_ROW(struct config_tls, , "", false, __VA_ARGS__)
+#include "broker/core/config.def"
+};
+const size_t config_tls_field_count = sizeof(config_tls_fields) / sizeof(config_tls_fields[0]);
+
+const struct config_field config_certificate_fields[] = {
+#define CONFIG_CERTIFICATE(...) CONFIG_ROW(struct config_certificate, , "", false, __VA_ARGS__)
+#include "broker/core/config.def"
+};
+const size_t config_certificate_field_count =
+    sizeof(config_certificate_fields) / sizeof(config_certificate_fields[0]);
+
 static void
 config_set_defaults(void *base, const struct config_field *fields, size_t count)
 {
@@ -85,6 +98,39 @@ config_listener_add(struct config *config)
     memset(listener, 0, sizeof(*listener));
     config_set_defaults(listener, config_listener_fields, config_listener_field_count);
     return listener;
+}
+
+struct config_tls *
+config_tls_add(struct config *config, struct bytes name)
+{
+    if (config->tls_count == CONFIG_TLS_MAX)
+        return NULL;
+    struct config_tls *tls = &config->tls[config->tls_count++];
+    memset(tls, 0, sizeof(*tls));
+    snprintf(tls->name, sizeof(tls->name), "%.*s", BYTES_ARGS(name));
+    config_set_defaults(tls, config_tls_fields, config_tls_field_count);
+    return tls;
+}
+
+const struct config_tls *
+config_tls_find(const struct config *config, struct bytes name)
+{
+    for (size_t i = 0; i < config->tls_count; i++) {
+        if (bytes_equal(name, bytes_of_string(config->tls[i].name)))
+            return &config->tls[i];
+    }
+    return NULL;
+}
+
+struct config_certificate *
+config_certificate_add(struct config *config, size_t tls)
+{
+    if (config->certificate_count == CONFIG_CERTIFICATES_MAX)
+        return NULL;
+    struct config_certificate *certificate = &config->certificates[config->certificate_count++];
+    memset(certificate, 0, sizeof(*certificate));
+    certificate->tls = tls;
+    return certificate;
 }
 
 static void

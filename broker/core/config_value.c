@@ -202,8 +202,73 @@ protocol_store(struct bytes text, void *member, size_t size)
 {
     static const char *const names[] = {
         [CONFIG_PROTOCOL_AMQP] = "amqp",
+        [CONFIG_PROTOCOL_AMQPS] = "amqps",
     };
     return choice_store(text, names, sizeof(names) / sizeof(names[0]), member, size);
+}
+
+static bool
+verify_store(struct bytes text, void *member, size_t size)
+{
+    static const char *const names[] = {
+        [CONFIG_VERIFY_NONE] = "none",
+        [CONFIG_VERIFY_OPTIONAL] = "optional",
+        [CONFIG_VERIFY_REQUIRED] = "required",
+    };
+    return choice_store(text, names, sizeof(names) / sizeof(names[0]), member, size);
+}
+
+static bool
+tls_version_store(struct bytes text, void *member, size_t size)
+{
+    static const char *const names[] = {
+        [CONFIG_TLS_1_2] = "1.2",
+        [CONFIG_TLS_1_3] = "1.3",
+    };
+    return choice_store(text, names, sizeof(names) / sizeof(names[0]), member, size);
+}
+
+static bool
+login_from_store(struct bytes text, void *member, size_t size)
+{
+    static const char *const names[] = {
+        [CONFIG_LOGIN_COMMON_NAME] = "common_name",
+        [CONFIG_LOGIN_DISTINGUISHED_NAME] = "distinguished_name",
+        [CONFIG_LOGIN_SAN_DNS] = "san_dns",
+        [CONFIG_LOGIN_SAN_EMAIL] = "san_email",
+        [CONFIG_LOGIN_SAN_URI] = "san_uri",
+    };
+    return choice_store(text, names, sizeof(names) / sizeof(names[0]), member, size);
+}
+
+/* A path, or the lines of a PEM file. */
+static bool
+pem_store(struct bytes text, void *member, size_t size)
+{
+    if (!bytes_start_with(text, BYTES_LITERAL("-----BEGIN ")))
+        return text_store(text, member, size);
+    if (text.size >= size || memchr(text.data, 0, text.size) != NULL)
+        return false;
+    memset(member, 0, size);
+    memcpy(member, text.data, text.size);
+    return true;
+}
+
+/* Octal, as everybody writes it. */
+static bool
+mode_store(struct bytes text, void *member, size_t size)
+{
+    uint32_t mode = 0;
+    if (text.size < 3 || text.size > 4 || (text.size == 4 && text.data[0] != '0'))
+        return false;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '7')
+            return false;
+        mode = mode * 8 + (uint32_t)(text.data[i] - '0');
+    }
+    ASSERT(size == sizeof(mode));
+    memcpy(member, &mode, sizeof(mode));
+    return true;
 }
 
 /* Splits "HOST:PORT" at the last colon; the brackets of "[HOST]:PORT" stay on. */
@@ -235,14 +300,31 @@ host_store(struct bytes host, char *out, size_t size)
     return text_store(host, out, size) && inet_pton(family, out, binary) == 1;
 }
 
+/* What follows "unix:". Relative paths would depend on where the broker was started. */
+static bool
+path_store(struct bytes path, struct config_address *address)
+{
+    address->is_path = true;
+    return path.size > 1 && path.data[0] == '/' &&
+           text_store(path, address->host, sizeof(address->host));
+}
+
 static bool
 address_store(struct bytes text, void *member, size_t size)
 {
     ASSERT(size == sizeof(struct config_address));
-    struct config_address address;
+    static const size_t scheme_size = sizeof("unix:") - 1;
+    struct config_address address = { 0 };
     struct bytes host;
     struct bytes port;
     uint64_t number;
+    if (bytes_start_with(text, BYTES_LITERAL("unix:"))) {
+        const struct bytes path = bytes_of(text.data + scheme_size, text.size - scheme_size);
+        if (!path_store(path, &address))
+            return false;
+        memcpy(member, &address, sizeof(address));
+        return true;
+    }
     if (!address_split(text, &host, &port) || !count_read(port, &number) || number > UINT16_MAX)
         return false;
     if (!host_store(host, address.host, sizeof(address.host)))
@@ -305,11 +387,35 @@ const struct config_kind config_kind_log_level = {
 };
 const struct config_kind config_kind_protocol = {
     .what = "a protocol this version speaks",
-    .hint = "write amqp",
+    .hint = "write amqp or amqps",
     .store = protocol_store,
 };
 const struct config_kind config_kind_address = {
-    .what = "a numeric address and a port",
-    .hint = "write \"127.0.0.1:5672\", \"0.0.0.0:5672\" or \"[::]:5672\"",
+    .what = "a numeric address and a port, or unix: and a path",
+    .hint = "write \"127.0.0.1:5672\", \"0.0.0.0:5672\", \"[::]:5672\" or "
+            "unix:/run/railmq/amqp.sock",
     .store = address_store,
+};
+const struct config_kind config_kind_mode = {
+    .what = "the mode of a file",
+    .hint = "write three octal digits after a 0, as in \"0660\"",
+    .store = mode_store,
+};
+const struct config_kind config_kind_pem = {
+    .what = "a path, or the text of a PEM file",
+    .store = pem_store,
+};
+const struct config_kind config_kind_verify = {
+    .what = "none, optional or required",
+    .store = verify_store,
+};
+const struct config_kind config_kind_tls_version = {
+    .what = "a version of TLS",
+    .hint = "write \"1.2\" or \"1.3\"; older ones are broken",
+    .store = tls_version_store,
+};
+const struct config_kind config_kind_login_from = {
+    .what = "a part of a certificate",
+    .hint = "write common_name, distinguished_name, san_dns, san_email or san_uri",
+    .store = login_from_store,
 };

@@ -31,5 +31,10 @@ extern const struct config_kind config_kind_boolean;
 extern const struct config_kind config_kind_log_level;
 extern const struct config_kind config_kind_protocol;
 extern const struct config_kind config_kind_address;
+extern const struct config_kind config_kind_mode;
+extern const struct config_kind config_kind_pem;
+extern const struct config_kind config_kind_verify;
+extern const struct config_kind config_kind_tls_version;
+extern const struct config_kind config_kind_login_from;
 
 #endif

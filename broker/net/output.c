@@ -174,6 +174,22 @@ output_write(struct output *o, int fd)
     return OUTPUT_DONE;
 }
 
+enum output_result
+output_write_through(struct output *o,
+                     ssize_t (*send)(void *context, const struct iovec *vectors, int count),
+                     void *context)
+{
+    while (o->size > 0) {
+        struct iovec vectors[CHUNKS_A_WRITE];
+        const ssize_t written = send(context, vectors, output_gather(o, vectors));
+        if (written < 0)
+            return errno == EAGAIN ? OUTPUT_FULL : OUTPUT_FAILED;
+        output_advance(o, (size_t)written);
+    }
+    output_advance(o, 0);
+    return OUTPUT_DONE;
+}
+
 void
 output_fini(struct output *o)
 {

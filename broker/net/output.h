@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 struct output_chunk;
 
@@ -36,6 +38,12 @@ void output_refer(struct output *o, const uint8_t *data, size_t size, void (*rel
 
 /* Writes until all is gone or the socket is full. */
 enum output_result output_write(struct output *o, int fd);
+
+/* The same through somebody who does more than send: `send` answers as sendmsg does. */
+enum output_result output_write_through(struct output *o,
+                                        ssize_t (*send)(void *context, const struct iovec *vectors,
+                                                        int count),
+                                        void *context);
 
 /* Drops everything. */
 void output_fini(struct output *o);

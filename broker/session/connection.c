@@ -6,7 +6,9 @@
 #include "broker/base/mem.h"
 #include "broker/session/access.h"
 #include "broker/session/channel.h"
+#include "broker/session/connection_tls.h"
 #include "broker/session/pending_get.h"
+#include "certs/transport.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +39,7 @@ connection_mail(struct mail *mail)
 }
 
 struct connection *
-connection_create(struct worker *w, int fd, const char *peer)
+connection_create(struct worker *w, int fd, struct tls_profile *tls, const char *peer)
 {
     struct connection *c = mem_alloc_zeroed(sizeof(*c));
     c->source = (struct loop_source){ .fd = fd, .ready = connection_ready };
@@ -64,6 +66,8 @@ connection_create(struct worker *w, int fd, const char *peer)
         mem_free(c);
         return NULL;
     }
+    if (tls != NULL)
+        connection_begin_tls(c, tls);
     connection_start_timer(c, w->broker->config->limits.handshake_timeout_ms);
     return c;
 }
@@ -74,6 +78,12 @@ connection_start_timer(struct connection *c, uint64_t after_ms)
     timer_start(&c->worker->loop, &c->timer, c->worker->loop.now_ms + after_ms);
 }
 
+static bool
+tls_waits(const struct connection *c)
+{
+    return c->transport != NULL && transport_waits(c->transport);
+}
+
 /* Asks the loop for exactly the events that we have a use for. */
 static void
 connection_rewatch(struct connection *c)
@@ -81,7 +91,7 @@ connection_rewatch(struct connection *c)
     uint32_t events = 0;
     if (c->pauses == 0)
         events |= EPOLLIN;
-    if (c->output.size > 0)
+    if (c->output.size > 0 || tls_waits(c))
         events |= EPOLLOUT;
     if (events == c->watched || c->state == CONNECTION_CLOSED)
         return;
@@ -128,6 +138,22 @@ write_failed(struct connection *c)
                     errno == EPIPE || errno == ECONNRESET ? "the peer has gone" : "writing failed");
 }
 
+static enum output_result
+write_output(struct connection *c)
+{
+    return c->transport != NULL ? connection_write_tls(c) : output_write(&c->output, c->source.fd);
+}
+
+/* Nothing follows; what the peer still says is not heard. */
+static void
+hang_up(struct connection *c)
+{
+    if (c->transport != NULL)
+        transport_shutdown(c->transport);
+    if (!tls_waits(c))
+        shutdown(c->source.fd, SHUT_WR);
+}
+
 void
 connection_flush(struct connection *c)
 {
@@ -135,10 +161,10 @@ connection_flush(struct connection *c)
     if (c->state == CONNECTION_CLOSED)
         return;
     const uint64_t limit = c->worker->broker->config->limits.output_bytes_max;
-    if (c->output.size > 0) {
+    if (c->output.size > 0 || tls_waits(c)) {
         const size_t before = c->output.size;
         c->sent = true;
-        if (output_write(&c->output, c->source.fd) == OUTPUT_FAILED) {
+        if (write_output(c) == OUTPUT_FAILED) {
             write_failed(c);
             return;
         }
@@ -154,8 +180,19 @@ connection_flush(struct connection *c)
         loop_post(&c->worker->loop, &c->outbox.mail);
     }
     if (c->state == CONNECTION_LINGERING && c->output.size == 0)
-        shutdown(c->source.fd, SHUT_WR);
+        hang_up(c);
     connection_rewatch(c);
+}
+
+static ssize_t
+receive(struct connection *c, struct iovec *vectors, size_t count)
+{
+    if (c->transport != NULL)
+        return transport_read(c->transport, vectors, (int)count);
+    if (count == 1)
+        return recv(c->source.fd, vectors[0].iov_base, vectors[0].iov_len, 0);
+    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    return recvmsg(c->source.fd, &message, 0);
 }
 
 /* Reads once, behind the `kept` octets already in the read buffer. Returns how many came to lie
@@ -168,8 +205,10 @@ read_some(struct connection *c, size_t kept)
     uint8_t *body = c->body_left >= 16384 && c->body_channel != NULL
                         ? channel_body_space(c->body_channel, &space)
                         : NULL;
-    if (body == NULL || kept > 0)
-        return recv(c->source.fd, w->read_buffer + kept, w->read_buffer_size - kept, 0);
+    if (body == NULL || kept > 0) {
+        struct iovec rest = { w->read_buffer + kept, w->read_buffer_size - kept };
+        return receive(c, &rest, 1);
+    }
 
     /* A large body goes straight to where it stays; what follows it, into the read buffer. */
     if (space > c->body_left)
@@ -178,8 +217,7 @@ read_some(struct connection *c, size_t kept)
         { body, space },
         { w->read_buffer, w->read_buffer_size },
     };
-    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = 2 };
-    const ssize_t got = recvmsg(c->source.fd, &message, 0);
+    const ssize_t got = receive(c, vectors, 2);
     if (got <= 0)
         return got;
     const size_t into_body = (size_t)got < space ? (size_t)got : space;
@@ -197,6 +235,8 @@ input_ended(struct connection *c, ssize_t got)
         connection_drop(c, NULL);
     else if (got == 0)
         connection_drop(c, "client unexpectedly closed TCP connection");
+    else if (c->transport != NULL && transport_problem(c->transport)[0] != 0)
+        connection_drop(c, transport_problem(c->transport));
     else
         connection_drop(c, "reading failed: connection reset by the peer");
 }
@@ -236,6 +276,13 @@ connection_ready(struct loop_source *source, uint32_t events)
         return;
     if (events & EPOLLOUT)
         connection_flush(c);
+    if (c->state == CONNECTION_SECURING) {
+        const bool is_over = connection_shake_hands(c);
+        connection_rewatch(c);
+        if (!is_over)
+            return;
+        events |= EPOLLIN; /* Octets may have come with the end of the handshake. */
+    }
     if (c->state != CONNECTION_CLOSED && (events & EPOLLIN) && c->pauses == 0)
         connection_read(c);
     else if (c->state != CONNECTION_CLOSED && (events & (EPOLLERR | EPOLLHUP)))
@@ -442,6 +489,7 @@ connection_destroy(struct connection *c)
     ASSERT(c->state == CONNECTION_CLOSED);
     list_unlink(&c->in_worker);
     output_fini(&c->output);
+    transport_destroy(c->transport);
     outbox_fini(&c->outbox);
     map_fini(&c->channels);
     buf_fini(&c->partial);

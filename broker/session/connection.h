@@ -21,6 +21,7 @@
 
 enum connection_state {
     CONNECTION_AWAITING_HEADER,
+    CONNECTION_SECURING,   /* The TLS handshake goes on; it comes before the header. */
     CONNECTION_STARTING,   /* connection.start is sent. */
     CONNECTION_LOGGING_IN, /* Whether the password is right is being found out. */
     CONNECTION_TUNING,     /* The client is who it says; connection.tune is sent. */
@@ -45,6 +46,9 @@ enum connection_pause {
 
 #define CONNECTION_PEER_SIZE 64
 
+struct tls_profile;
+struct transport;
+
 /* Deliveries are encoded until so many octets wait in the output; the rest stays in the outbox. */
 #define OUTPUT_ENOUGH (256u * 1024u)
 
@@ -54,7 +58,8 @@ struct grant;
 struct login;
 
 struct connection {
-    struct loop_source source; /* First: the loop hands it back. */
+    struct loop_source source;   /* First: the loop hands it back. */
+    struct transport *transport; /* Of TLS; NULL if it is plain. */
     struct worker *worker;
     struct vhost *vhost; /* From open on. */
     uint64_t id;
@@ -113,8 +118,10 @@ struct connection {
     struct bytes name;           /* The client's own, for people. */
 };
 
-/* Takes over the socket. NULL if the loop cannot watch it; the socket is closed then. */
-struct connection *connection_create(struct worker *w, int fd, const char *peer);
+/* Takes over the socket, which speaks TLS unless `tls` is NULL. NULL if the loop cannot watch it;
+ * the socket is closed then. */
+struct connection *connection_create(struct worker *w, int fd, struct tls_profile *tls,
+                                     const char *peer);
 
 /* The only writer of the state. */
 void connection_move(struct connection *c, enum connection_state next);

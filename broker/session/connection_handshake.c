@@ -403,6 +403,7 @@ connection_timer_fire(struct timer *timer)
     struct connection *c = LIST_CONTAINER(timer, struct connection, timer);
     switch (c->state) {
     case CONNECTION_AWAITING_HEADER:
+    case CONNECTION_SECURING:
     case CONNECTION_STARTING:
     case CONNECTION_LOGGING_IN:
     case CONNECTION_TUNING:

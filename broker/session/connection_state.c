@@ -10,7 +10,8 @@ static const struct state_row {
     const char *name;
     unsigned next;
 } states[CONNECTION_STATE_COUNT] = {
-    [CONNECTION_AWAITING_HEADER] = { "awaiting-header", TO(STARTING) | TO_AN_END },
+    [CONNECTION_AWAITING_HEADER] = { "awaiting-header", TO(STARTING) | TO(SECURING) | TO_AN_END },
+    [CONNECTION_SECURING] = { "tls-handshake", TO(AWAITING_HEADER) | TO_AN_END },
     [CONNECTION_STARTING] = { "starting", TO(LOGGING_IN) | TO(TUNING) | TO_AN_END },
     [CONNECTION_LOGGING_IN] = { "logging-in", TO(TUNING) | TO_AN_END },
     [CONNECTION_TUNING] = { "tuning", TO(OPENING) | TO_AN_END },

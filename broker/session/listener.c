@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
@@ -21,12 +23,19 @@ union socket_address {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
+    struct sockaddr_un path;
 };
 
 static socklen_t
 address_fill(union socket_address *out, const struct config_address *a)
 {
     memset(out, 0, sizeof(*out));
+    if (a->is_path) {
+        _Static_assert(sizeof(a->host) <= sizeof(out->path.sun_path), "paths fit");
+        out->path.sun_family = AF_UNIX;
+        memcpy(out->path.sun_path, a->host, sizeof(a->host));
+        return sizeof(out->path);
+    }
     if (inet_pton(AF_INET, a->host, &out->v4.sin_addr) == 1) {
         out->v4.sin_family = AF_INET;
         out->v4.sin_port = htons(a->port);
@@ -37,6 +46,18 @@ address_fill(union socket_address *out, const struct config_address *a)
     out->v6.sin6_family = AF_INET6;
     out->v6.sin6_port = htons(a->port);
     return sizeof(out->v6);
+}
+
+/* Who is at the other end of a socket of this machine. */
+static void
+credentials_text(int fd, char *out, size_t size)
+{
+    struct ucred peer = { 0 };
+    socklen_t peer_size = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0)
+        snprintf(out, size, "unix:pid=%ld,uid=%lu", (long)peer.pid, (unsigned long)peer.uid);
+    else
+        snprintf(out, size, "unix:");
 }
 
 static void
@@ -110,15 +131,19 @@ adopt(struct listener *l, int fd, const union socket_address *address)
 {
     struct broker *b = &l->server->broker;
     char peer[CONNECTION_PEER_SIZE];
-    address_text(address, peer, sizeof(peer));
+    if (l->config->bind.is_path)
+        credentials_text(fd, peer, sizeof(peer));
+    else
+        address_text(address, peer, sizeof(peer));
     if (atomic_load(&b->connection_count) >= b->config->limits.max_connections) {
         refuse_for_limit(l, fd, peer);
         return;
     }
-    prepare_socket(fd);
+    if (!l->config->bind.is_path)
+        prepare_socket(fd);
     atomic_fetch_add_explicit(&b->counters.connections_accepted, 1, memory_order_relaxed);
     log_debug("connection.accept", "peer=%s msg=\"accepting AMQP connection\"", peer);
-    worker_adopt(server_least_loaded(l->server), fd, peer);
+    worker_adopt(server_least_loaded(l->server), fd, l->tls, peer);
 }
 
 static void
@@ -141,30 +166,72 @@ listener_ready(struct loop_source *source, uint32_t events)
     }
 }
 
-bool
-listener_open(struct listener *l, struct server *server, const struct config_address *address,
-              char *problem, size_t problem_size)
+/* A socket that nobody listens on any more is in the way of the next one. */
+static void
+remove_stale_path(const union socket_address *address, socklen_t size)
 {
-    union socket_address socket_address;
+    struct stat status;
+    const char *path = address->path.sun_path;
+    if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return;
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, &address->any, size) != 0 && errno == ECONNREFUSED)
+        unlink(path);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* The mode counts before anybody can be let in: until listen() nobody is. */
+static bool
+bind_path(int fd, const union socket_address *address, socklen_t size, uint32_t mode)
+{
+    remove_stale_path(address, size);
+    return bind(fd, &address->any, size) == 0 && chmod(address->path.sun_path, mode) == 0;
+}
+
+static bool
+bind_port(int fd, const union socket_address *address, socklen_t size)
+{
     const int on = 1;
-    *l = (struct listener){ .server = server, .reserve_fd = -1 };
-    const socklen_t size = address_fill(&socket_address, address);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    return bind(fd, &address->any, size) == 0;
+}
+
+static void
+describe_failure(const struct config_address *a, char *problem, size_t problem_size)
+{
+    const int why = errno;
+    char port[16] = "";
+    const char *advice = "";
+    if (!a->is_path)
+        snprintf(port, sizeof(port), " port %u", a->port);
+    if (why == EADDRINUSE)
+        advice = "; is another broker running? choose another port with --listen HOST:PORT";
+    if (why == EADDRINUSE && a->is_path)
+        advice = "; another process listens there, or it is no socket";
+    snprintf(problem, problem_size, "cannot listen on %s%s: %s%s", a->host, port, strerror(why),
+             advice);
+}
+
+bool
+listener_open(struct listener *l, struct server *server, const struct config_listener *config,
+              struct tls_profile *tls, char *problem, size_t problem_size)
+{
+    union socket_address address;
+    const struct config_address *where = &config->bind;
+    *l = (struct listener){ .server = server, .tls = tls, .config = config, .reserve_fd = -1 };
+    const socklen_t size = address_fill(&address, where);
     if (size == 0) {
         snprintf(problem, problem_size, "cannot listen on %s: not a numeric IPv4 or IPv6 address",
-                 address->host);
+                 where->host);
         return false;
     }
-    const int fd =
-        socket(socket_address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     l->source = (struct loop_source){ .fd = fd, .ready = listener_ready };
-    if (fd < 0 || bind(fd, &socket_address.any, size) != 0 || listen(fd, BACKLOG) != 0) {
-        snprintf(problem, problem_size, "cannot listen on %s port %u: %s%s", address->host,
-                 address->port, strerror(errno),
-                 errno == EADDRINUSE ? "; is another broker running? choose another port with "
-                                       "--listen HOST:PORT"
-                                     : "");
+    const bool is_bound = fd >= 0 && (where->is_path ? bind_path(fd, &address, size, config->mode)
+                                                     : bind_port(fd, &address, size));
+    if (!is_bound || listen(fd, BACKLOG) != 0) {
+        describe_failure(where, problem, problem_size);
         if (fd >= 0)
             close(fd);
         return false;
@@ -180,6 +247,8 @@ listener_port(const struct listener *l)
     socklen_t size = sizeof(address);
     if (getsockname(l->source.fd, &address.any, &size) != 0)
         return 0;
+    if (address.any.sa_family == AF_UNIX)
+        return 0;
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
@@ -187,6 +256,8 @@ void
 listener_close(struct listener *l)
 {
     close(l->source.fd);
+    if (l->config->bind.is_path)
+        unlink(l->config->bind.host);
     if (l->reserve_fd >= 0)
         close(l->reserve_fd);
 }

@@ -4,6 +4,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/session/server.h"
+#include "broker/session/server_tls.h"
 #include "broker/session/server_topology.h"
 
 #include <errno.h>
@@ -63,11 +64,21 @@ raise_descriptor_limit(void)
 }
 
 static void
+log_listener(const struct listener *l)
+{
+    const char *protocol = l->tls != NULL ? "amqps" : "amqp";
+    if (l->config->bind.is_path)
+        log_info("server.listen", "protocol=%s path=%s", protocol, l->config->bind.host);
+    else
+        log_info("server.listen", "protocol=%s host=%s port=%u", protocol, l->config->bind.host,
+                 listener_port(l));
+}
+
+static void
 log_start(struct server *s, const struct config *config)
 {
     for (size_t i = 0; i < s->listener_count; i++)
-        log_info("server.listen", "protocol=amqp host=%s port=%u", config->listeners[i].bind.host,
-                 listener_port(&s->listeners[i]));
+        log_listener(&s->listeners[i]);
     log_info("server.start", "version=%s workers=%u data_dir=%s msg=\"Server startup complete\"",
              RAIL_VERSION, s->worker_count, config->server.data_dir);
 }
@@ -81,6 +92,22 @@ end_at_once(void)
               "msg=\"stopped because the store has failed; see store.write above, "
               "mend the disk, start again: what was confirmed is there\"");
     _exit(1);
+}
+
+/* Until a signal that ends the broker; its number. Once a day certificates are looked at. */
+static int
+await_stop(struct server *s, const sigset_t *signals)
+{
+    const struct timespec day = { .tv_sec = 24 * 60 * 60 };
+    for (;;) {
+        const int number = sigtimedwait(signals, NULL, &day);
+        if (number == SIGHUP)
+            server_reload(s);
+        else if (number > 0)
+            return number;
+        else if (errno == EAGAIN)
+            server_tls_log_expiry(s);
+    }
 }
 
 int
@@ -113,9 +140,7 @@ serve_run(const struct serve_setup *setup)
     }
     log_start(server, config);
 
-    int signal_number = 0;
-    while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
-        server_reload(server);
+    const int signal_number = await_stop(server, &signals);
     log_info("server.stop",
              "signal=%s msg=\"closing all connections; a second signal ends at once\"",
              signal_number == SIGTERM ? "SIGTERM" : "SIGINT");

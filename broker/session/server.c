@@ -8,6 +8,7 @@
 #include "broker/base/mem.h"
 #include "broker/core/recover.h"
 #include "broker/session/server_control.h"
+#include "broker/session/server_tls.h"
 #include "broker/session/server_topology.h"
 #include "persistence/engine_clean.h"
 
@@ -71,8 +72,10 @@ static bool
 open_listeners(struct server *s, const struct config *config, char *problem, size_t problem_size)
 {
     for (size_t i = 0; i < config->listener_count; i++) {
-        if (!listener_open(&s->listeners[i], s, &config->listeners[i].bind, problem,
-                           problem_size)) {
+        const struct config_listener *l = &config->listeners[i];
+        struct tls_profile *tls =
+            l->protocol == CONFIG_PROTOCOL_AMQPS ? server_tls_find(s, l->tls) : NULL;
+        if (!listener_open(&s->listeners[i], s, l, tls, problem, problem_size)) {
             close_listeners(s);
             return false;
         }
@@ -233,7 +236,8 @@ server_start(struct server *s, const struct serve_setup *setup, char *problem, s
     lock_init(&s->applying);
     mail_init(&s->stop_listening, stop_listening);
     table_set_limits(config->limits.table_depth, config->limits.table_entries);
-    if (!open_listeners(s, config, problem, problem_size))
+    if (!server_tls_open(s, problem, problem_size) ||
+        !open_listeners(s, config, problem, problem_size))
         return false;
     if (!open_store(s, config, problem, problem_size) ||
         !server_apply_at_start(s, problem, problem_size)) {
@@ -273,4 +277,5 @@ server_join(struct server *s)
     pager_destroy(s->pager);
     space_destroy(s->space);
     free_workers(s, s->worker_count);
+    server_tls_close(s);
 }

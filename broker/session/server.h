@@ -20,6 +20,7 @@ struct server {
     struct worker *workers;
     unsigned worker_count;
     _Atomic unsigned workers_ready; /* So many can get mail: none while the server starts. */
+    struct tls_profile *tls[CONFIG_TLS_MAX]; /* In the order of the configuration. */
     struct listener listeners[CONFIG_LISTENERS_MAX];
     size_t listener_count;
     _Atomic uint32_t next_worker; /* Breaks ties between equally loaded ones. */

@@ -3,6 +3,7 @@
 #include "broker/base/log.h"
 #include "broker/control/control.h"
 #include "broker/session/server.h"
+#include "broker/session/server_tls.h"
 #include "broker/topology/apply.h"
 #include "broker/topology/current.h"
 #include "broker/topology/write.h"
@@ -108,6 +109,7 @@ server_reload(struct server *s)
     struct configuration c;
     struct config config;
     const char *file = s->setup->file;
+    server_tls_reload(s);
     if (file[0] == 0) {
         log_warning("config.reload", "msg=\"there is no configuration file to read again\"");
         return;

@@ -37,6 +37,7 @@ static void
 worker_turn_end(void *context)
 {
     struct worker *w = context;
+    w->tls_handshakes = 0;
     confirm_committed(w);
     while (!list_is_empty(&w->dirty))
         connection_flush(LIST_CONTAINER(w->dirty.next, struct connection, in_dirty));
@@ -181,6 +182,7 @@ struct arrival {
     struct mail mail;
     struct worker *worker;
     int fd;
+    struct tls_profile *tls;
     char peer[CONNECTION_PEER_SIZE];
 };
 
@@ -199,19 +201,20 @@ arrival_deliver(struct mail *mail)
     if (w->stopping) {
         close(a->fd);
         forget_connection(w);
-    } else if (connection_create(w, a->fd, a->peer) == NULL) {
+    } else if (connection_create(w, a->fd, a->tls, a->peer) == NULL) {
         forget_connection(w);
     }
     mem_free(a);
 }
 
 void
-worker_adopt(struct worker *w, int fd, const char *peer)
+worker_adopt(struct worker *w, int fd, struct tls_profile *tls, const char *peer)
 {
     struct arrival *a = mem_alloc_zeroed(sizeof(*a));
     mail_init(&a->mail, arrival_deliver);
     a->worker = w;
     a->fd = fd;
+    a->tls = tls;
     snprintf(a->peer, sizeof(a->peer), "%s", peer);
     atomic_fetch_add(&w->connection_count, 1);
     atomic_fetch_add(&w->broker->connection_count, 1);
@@ -256,6 +259,7 @@ worker_fini(struct worker *w)
     batch_fini(&w->batch);
     route_cache_fini(&w->routes);
     mem_free(w->read_buffer);
+    transport_scratch_fini(&w->tls_scratch);
     loop_fini(&w->loop);
 }
 

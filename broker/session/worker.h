@@ -11,6 +11,7 @@
 #include "broker/core/route.h"
 #include "broker/net/loop.h"
 #include "broker/session/batch.h"
+#include "certs/transport.h"
 
 struct worker {
     struct loop loop;
@@ -22,6 +23,8 @@ struct worker {
 
     uint8_t *read_buffer; /* Octets of one read; empty between two connections. */
     size_t read_buffer_size;
+    struct transport_scratch tls_scratch;
+    unsigned tls_handshakes; /* Worked on in this turn. */
     struct route_cache routes;
     struct batch batch;
 
@@ -50,8 +53,9 @@ void worker_fini(struct worker *w);
 /* Starts the thread. */
 void worker_start(struct worker *w);
 
-/* Gives the worker a socket that was accepted from `peer`. Any thread; counts it at once. */
-void worker_adopt(struct worker *w, int fd, const char *peer);
+/* Gives the worker a socket that was accepted from `peer`; it speaks TLS unless `tls` is NULL. Any
+ * thread; counts it at once. */
+void worker_adopt(struct worker *w, int fd, struct tls_profile *tls, const char *peer);
 
 /* Closes all connections with 320, and ends the thread when they are gone. Any thread. */
 void worker_stop(struct worker *w);

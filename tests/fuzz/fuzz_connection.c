@@ -179,7 +179,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const int error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
         ASSERT(error == 0);
         sockets[i] = pair[0];
-        worker_adopt(&worker, pair[1], "fuzz");
+        worker_adopt(&worker, pair[1], NULL, "fuzz");
     }
     feed(sockets, buf_bytes(&octets));
     hang_up(sockets);

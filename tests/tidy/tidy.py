@@ -29,8 +29,8 @@ FOLDERS = {
     'broker/config': ['broker/core'],
     'broker/auth': ['broker/core'],
     'broker/topology': ['broker/config', 'broker/auth'],
-    'broker/session': ['broker/core', 'broker/auth', 'broker/control', 'broker/topology'],
-    'broker/perf': ['amqp'],
+    'broker/session': ['broker/core', 'broker/auth', 'broker/control', 'broker/topology', 'certs'],
+    'broker/perf': ['amqp', 'certs'],
     'broker/cli': ['broker/session', 'broker/perf', 'certs'],
     'broker': ['broker/cli'],
 }

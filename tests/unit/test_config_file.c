@@ -337,12 +337,14 @@ static const struct {
       "[RAIL-E021]\n"
       "    3 |   - {protocol: http, bind: \"*:1\"}\n"
       "      |                ^~~~\n"
-      "   = hint: write amqp\n"
-      "broker.yaml:3:28: error: bind must be a numeric address and a port, got \"*:1\" "
-      "[RAIL-E021]\n"
+      "   = hint: write amqp or amqps\n"
+      "broker.yaml:3:28: error: bind must be a numeric address and a port, or unix: and a path, "
+      "got "
+      "\"*:1\" [RAIL-E021]\n"
       "    3 |   - {protocol: http, bind: \"*:1\"}\n"
       "      |                            ^~~~~\n"
-      "   = hint: write \"127.0.0.1:5672\", \"0.0.0.0:5672\" or \"[::]:5672\"\n"
+      "   = hint: write \"127.0.0.1:5672\", \"0.0.0.0:5672\", \"[::]:5672\" or "
+      "unix:/run/railmq/amqp.sock\n"
       "broker.yaml:4:5: error: a listener must have the key \"bind\" [RAIL-E013]\n"
       "    4 |   - {protocol: amqp}\n"
       "      |     ^\n"
@@ -359,15 +361,75 @@ static const struct {
       "    4 |   - bind: 127.0.0.1:5672\n"
       "      |     ^\n"
       "1 error\n" },
+    { "version: 1\nlisteners:\n  - bind: unix:/run/a\n  - bind: unix:/run/a\n",
+      "broker.yaml:4:5: error: two listeners bind /run/a [RAIL-E003]\n"
+      "    4 |   - bind: unix:/run/a\n"
+      "      |     ^\n"
+      "1 error\n" },
     { "version: 1\nusers: {}\nvhosts: {}\ntls: {}\napply: {}\ninclude: []\n",
-      "broker.yaml:4:1: error: railmq " RAIL_VERSION
-      " does not read the section \"tls\" yet [RAIL-E012]\n"
-      "    4 | tls: {}\n"
-      "      | ^~~\n"
-      "   = hint: remove the section, or run a later version\n"
       "broker.yaml:6:10: error: this text may not include files [RAIL-E027]\n"
       "    6 | include: []\n"
       "      |          ^\n"
+      "1 error\n" },
+    /* TLS. */
+    { "version: 1\ntls:\n  default:\n    certificat: a\n    verify_client: maybe\n    min_version: "
+      "1.1\n  other: x\n",
+      "broker.yaml:4:5: error: unknown key \"certificat\" in tls; did you mean \"certificate\"? "
+      "[RAIL-E004]\n"
+      "    4 |     certificat: a\n"
+      "      |     ^~~~~~~~~~\n"
+      "broker.yaml:5:20: error: verify_client must be none, optional or required, got \"maybe\" "
+      "[RAIL-E021]\n"
+      "    5 |     verify_client: maybe\n"
+      "      |                    ^~~~~\n"
+      "broker.yaml:6:18: error: min_version must be a version of TLS, got \"1.1\" [RAIL-E021]\n"
+      "    6 |     min_version: 1.1\n"
+      "      |                  ^~~\n"
+      "   = hint: write \"1.2\" or \"1.3\"; older ones are broken\n"
+      "broker.yaml:7:10: error: an item of tls must be a mapping, got a single value [RAIL-E011]\n"
+      "    7 |   other: x\n"
+      "      |          ^\n"
+      "4 errors\n" },
+    { "version: 1\nlisteners:\n  - {protocol: amqps, bind: 127.0.0.1:1, tls: defualt}\ntls:\n  "
+      "default: {certificate: a, private_key: b}\n",
+      "broker.yaml:3:47: error: the listener uses tls \"defualt\", which is not there [RAIL-E013]\n"
+      "    3 |   - {protocol: amqps, bind: 127.0.0.1:1, tls: defualt}\n"
+      "      |                                               ^~~~~~~\n"
+      "   = hint: write a section tls with certificate and private_key below that name\n"
+      "1 error\n" },
+    { "version: 1\nlisteners:\n  - {protocol: amqps, bind: 127.0.0.1:1}\n",
+      "broker.yaml:3:5: error: the listener uses tls \"default\", which is not there [RAIL-E013]\n"
+      "    3 |   - {protocol: amqps, bind: 127.0.0.1:1}\n"
+      "      |     ^\n"
+      "   = hint: write a section tls with certificate and private_key below that name\n"
+      "1 error\n" },
+    { "version: 1\nlisteners:\n  - {bind: 127.0.0.1:1, tls: a}\n",
+      "broker.yaml:3:30: error: only an amqps listener has the key \"tls\" [RAIL-E021]\n"
+      "    3 |   - {bind: 127.0.0.1:1, tls: a}\n"
+      "      |                              ^\n"
+      "   = hint: write protocol: amqps\n"
+      "1 error\n" },
+    { "version: 1\ntls:\n  a: {certificate: a, private_key: b, verify_client: required}\n",
+      "broker.yaml:3:54: error: verify_client needs the key \"client_ca\": whose clients are "
+      "trusted? [RAIL-E013]\n"
+      "    3 |   a: {certificate: a, private_key: b, verify_client: required}\n"
+      "      |                                                      ^~~~~~~~\n"
+      "   = hint: write client_ca: /path/of/ca.pem\n"
+      "1 error\n" },
+    { "version: 1\ntls:\n  a:\n    certificate: a\n    private_key: b\n    min_version: \"1.3\"\n  "
+      "  max_version: 1.2\n\n",
+      "broker.yaml:6:18: error: min_version is above max_version [RAIL-E022]\n"
+      "    6 |     min_version: \"1.3\"\n"
+      "      |                  ^~~~~\n"
+      "1 error\n" },
+    { "version: 1\ntls:\n  a: {certificate: a}\n  b: {certificate: a, private_key: b, "
+      "more_certificates: [{certificate: a}]}\n",
+      "broker.yaml:3:3: error: TLS needs the key \"private_key\" [RAIL-E013]\n"
+      "    3 |   a: {certificate: a}\n"
+      "      |   ^\n"
+      "broker.yaml:4:59: error: TLS needs the key \"private_key\" [RAIL-E013]\n"
+      "    4 |   b: {certificate: a, private_key: b, more_certificates: [{certificate: a}]}\n"
+      "      |                                                           ^\n"
       "2 errors\n" },
     /* The scanner's errors come out the same way. */
     { "version: 1\nversion: 1\n",
@@ -379,6 +441,59 @@ static const struct {
       "      | ^~~~~~~\n"
       "1 error\n" },
 };
+
+static void
+test_tls(void **state)
+{
+    (void)state;
+    struct config c;
+    expect_fine("version: 1\n"
+                "listeners:\n"
+                "  - {protocol: amqps, bind: 127.0.0.1:0, tls: shop}\n"
+                "  - {protocol: amqps, bind: 127.0.0.1:0}\n"
+                "  - {bind: unix:/run/railmq/amqp.sock, mode: \"0600\"}\n"
+                "tls:\n"
+                "  default: {certificate: /c.pem, private_key: /k.pem}\n"
+                "  shop:\n"
+                "    certificate: /shop.pem\n"
+                "    private_key: \"-----BEGIN PRIVATE KEY-----\\nAAAA\"\n"
+                "    client_ca: /ca\n"
+                "    verify_client: required\n"
+                "    verify_depth: 2\n"
+                "    login_from: san_dns\n"
+                "    min_version: 1.3\n"
+                "    max_version: \"1.3\"\n"
+                "    ciphers: HIGH\n"
+                "    ciphersuites: TLS_AES_128_GCM_SHA256\n"
+                "    curves: X25519\n"
+                "    session_tickets: false\n"
+                "    more_certificates:\n"
+                "      - {certificate: /eu.pem, private_key: /eu-key.pem}\n"
+                "      - {certificate: /us.pem, private_key: /us-key.pem}\n",
+                &c);
+    assert_int_equal(c.listeners[0].protocol, CONFIG_PROTOCOL_AMQPS);
+    assert_string_equal(c.listeners[0].tls, "shop");
+    assert_string_equal(c.listeners[1].tls, "default");
+    assert_true(c.listeners[2].bind.is_path);
+    assert_string_equal(c.listeners[2].bind.host, "/run/railmq/amqp.sock");
+    assert_int_equal(c.listeners[2].mode, 0600);
+    assert_int_equal(c.tls_count, 2);
+    assert_string_equal(c.tls[0].name, "default");
+    assert_string_equal(c.tls[0].private_key, "/k.pem");
+    const struct config_tls *shop = &c.tls[1];
+    assert_string_equal(shop->private_key, "-----BEGIN PRIVATE KEY-----\nAAAA");
+    assert_string_equal(shop->client_ca, "/ca");
+    assert_int_equal(shop->verify_client, CONFIG_VERIFY_REQUIRED);
+    assert_int_equal(shop->verify_depth, 2);
+    assert_int_equal(shop->login_from, CONFIG_LOGIN_SAN_DNS);
+    assert_int_equal(shop->min_version, CONFIG_TLS_1_3);
+    assert_int_equal(shop->max_version, CONFIG_TLS_1_3);
+    assert_string_equal(shop->curves, "X25519");
+    assert_false(shop->session_tickets);
+    assert_int_equal(c.certificate_count, 2);
+    assert_int_equal(c.certificates[1].tls, 1);
+    assert_string_equal(c.certificates[1].certificate, "/us.pem");
+}
 
 static void
 test_goldens(void **state)
@@ -467,6 +582,7 @@ main(void)
         cmocka_unit_test(test_defaults_stay),
         cmocka_unit_test(test_aliases_and_expansion),
         cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_too_many_listeners),
         cmocka_unit_test(test_truncated_files),
         cmocka_unit_test(test_files),

@@ -187,6 +187,14 @@ test_addresses(void **state)
         { "[::]:65535", "::", 65535 },
         { "[2001:db8:1111:2222:3333:4444:5555:6666]:5672", "2001:db8:1111:2222:3333:4444:5555:6666",
           5672 },
+        { "unix:/run/railmq/amqp.sock", "/run/railmq/amqp.sock", 0 },
+        { "unix:", NULL, 0 },
+        { "unix:/", NULL, 0 },
+        { "unix:amqp.sock", NULL, 0 },
+        { "unix:/"
+          "23456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+          "567890123456789012345678",
+          NULL, 0 },
         { "", NULL, 0 },
         { ":", NULL, 0 },
         { "5672", NULL, 0 },
@@ -213,13 +221,73 @@ test_addresses(void **state)
             (samples[i].host != NULL))
             fail_msg("\"%s\"", samples[i].text);
         if (samples[i].host == NULL) {
-            assert_string_equal(problem.text, "must be a numeric address and a port");
+            assert_string_equal(problem.text,
+                                "must be a numeric address and a port, or unix: and a path");
             assert_string_equal(l.bind.host, "");
             continue;
         }
         assert_string_equal(l.bind.host, samples[i].host);
         assert_int_equal(l.bind.port, samples[i].port);
+        assert_int_equal(l.bind.is_path, samples[i].host[0] == '/');
     }
+}
+
+static const struct config_field *
+field_of(const struct config_field *fields, size_t count, const char *path)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(fields[i].path, path) == 0)
+            return &fields[i];
+    }
+    fail_msg("%s", path);
+    return NULL;
+}
+
+static void
+test_modes(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "", "0", "60", "0668", "1660", "00660", "rw", "0x1ff" };
+    const struct config_field *mode =
+        field_of(config_listener_fields, config_listener_field_count, "mode");
+    struct config_listener l = { 0 };
+    struct config_problem problem;
+    assert_true(set(&l, mode, "0660", &problem));
+    assert_int_equal(l.mode, 0660);
+    assert_true(set(&l, mode, "777", &problem));
+    assert_int_equal(l.mode, 0777);
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        if (set(&l, mode, wrong[i], &problem))
+            fail_msg("\"%s\"", wrong[i]);
+    }
+    assert_int_equal(l.mode, 0777);
+}
+
+static void
+test_tls(void **state)
+{
+    (void)state;
+    struct config c;
+    struct config_problem problem;
+    config_init(&c);
+    assert_null(config_tls_find(&c, BYTES_LITERAL("a")));
+    struct config_tls *tls = config_tls_add(&c, BYTES_LITERAL("a"));
+    assert_ptr_equal(config_tls_find(&c, BYTES_LITERAL("a")), tls);
+    assert_int_equal(tls->min_version, CONFIG_TLS_1_2);
+    assert_int_equal(tls->max_version, CONFIG_TLS_1_3);
+    assert_int_equal(tls->verify_client, CONFIG_VERIFY_NONE);
+    assert_true(tls->session_tickets);
+    const struct config_field *key =
+        field_of(config_tls_fields, config_tls_field_count, "private_key");
+    assert_true(set(tls, key, "-----BEGIN PRIVATE KEY-----\nAAAA\n", &problem));
+    assert_string_equal(tls->private_key, "-----BEGIN PRIVATE KEY-----\nAAAA\n");
+    assert_false(set(tls, key, "/a\n", &problem));
+    for (size_t i = 1; i < CONFIG_TLS_MAX; i++)
+        assert_non_null(config_tls_add(&c, BYTES_LITERAL("b")));
+    assert_null(config_tls_add(&c, BYTES_LITERAL("c")));
+    for (size_t i = 0; i < CONFIG_CERTIFICATES_MAX; i++)
+        assert_non_null(config_certificate_add(&c, 0));
+    assert_null(config_certificate_add(&c, 0));
 }
 
 static void
@@ -324,6 +392,8 @@ main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_percentages),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_range),
