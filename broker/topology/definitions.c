@@ -263,7 +263,7 @@ topology_is_definitions(const struct document *doc)
 bool
 definitions_read(struct document *doc, struct topology *t)
 {
-    struct loader l = { .d = &doc->diagnostics, .t = t };
+    struct loader l = { .d = &doc->diagnostics, .t = t, .is_lenient = true };
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         const struct tree_node *section = tree_find(doc->root, sections[i].name);
         const size_t path = diagnostics_path_push(l.d, bytes_of_string(sections[i].name));

@@ -81,7 +81,11 @@ load_unknown(struct loader *l, const struct tree_node *key, const char *where, s
 {
     struct buf name = { 0 };
     text_quote(&name, key->text);
-    if (best.size > 0)
+    if (l->is_lenient)
+        diagnostics_warning(l->d, DIAGNOSTIC_IGNORED, key->place, NULL,
+                            "key %.*s in %s is not taken over", BYTES_ARGS(buf_bytes(&name)),
+                            where);
+    else if (best.size > 0)
         diagnostics_error(l->d, DIAGNOSTIC_UNKNOWN_KEY, key->place, NULL,
                           "unknown key %.*s in %s; did you mean \"%.*s\"?",
                           BYTES_ARGS(buf_bytes(&name)), where, BYTES_ARGS(best));
