@@ -268,25 +268,27 @@ static const struct golden golden_values[] = {
     { "version: 1\n"
       "users: {a: {password_hash: {md5: x}}, b: {password_hash: short}, c: {password_hash: "
       "{sha512: short}}}\n",
-      "broker.yaml:2:28: error: password_hash of user \"a\" must be a mapping of sha256 or sha512 "
-      "to a hash in base64, got a mapping [RAIL-E021]\n"
+      "broker.yaml:2:28: error: password_hash of user \"a\" must be a mapping of sha256, sha512 or "
+      "scrypt to a hash, got a mapping [RAIL-E021]\n"
       "    2 | users: {a: {password_hash: {md5: x}}, b: {password_hash: short}, c: {password_hash: "
       "{sha512: short}}...\n"
       "      |                            ^\n"
       "   = hint: write password_hash: {sha256: \"...\"}\n"
-      "broker.yaml:2:58: error: password_hash of user \"b\" must be 48 characters of base64 "
+      "broker.yaml:2:58: error: password_hash of user \"b\" must be a hash of that kind "
       "[RAIL-E021]\n"
       "    2 | users: {a: {password_hash: {md5: x}}, b: {password_hash: short}, c: {password_hash: "
       "{sha512: short}}...\n"
       "      |                                                          ^~~~~\n"
-      "   = hint: it is the base64 of 4 octets of salt and the digest of salt and password\n"
-      "broker.yaml:2:94: error: password_hash of user \"c\" must be 92 characters of base64 "
+      "   = hint: of sha256 and sha512 it is the base64 of 4 octets of salt and the digest of salt "
+      "and password; of scrypt as railmq export prints it\n"
+      "broker.yaml:2:94: error: password_hash of user \"c\" must be a hash of that kind "
       "[RAIL-E021]\n"
       "    2 | users: {a: {password_hash: {md5: x}}, b: {password_hash: short}, c: {password_hash: "
       "{sha512: short}}...\n"
       "      |                                                                                     "
       "         ^~~~~\n"
-      "   = hint: it is the base64 of 4 octets of salt and the digest of salt and password\n"
+      "   = hint: of sha256 and sha512 it is the base64 of 4 octets of salt and the digest of salt "
+      "and password; of scrypt as railmq export prints it\n"
       "3 errors\n" },
     { "version: 1\n"
       "users: {a: {password: \"${env:RAIL_TEST_UNSET}\"}}\n",
@@ -341,6 +343,13 @@ static const struct golden golden_values[] = {
       "[RAIL-E021]\n"
       "    2 | apply: {prune: [a]}\n"
       "      |                ^\n"
+      "1 error\n" },
+    { "version: 1\n"
+      "users: {a: {connect_from: [10.0.0.0/8]}}\n",
+      "broker.yaml:2:27: error: connect_from of user \"a\" must be [loopback] or [] [RAIL-E021]\n"
+      "    2 | users: {a: {connect_from: [10.0.0.0/8]}}\n"
+      "      |                           ^\n"
+      "   = hint: leave it empty for anywhere\n"
       "1 error\n" },
 };
 
