@@ -1,5 +1,7 @@
 #include "broker/topology/apply.h"
 
+#include "broker/auth/auth.h"
+#include "broker/auth/password.h"
 #include "broker/base/clock.h"
 #include "broker/base/panic.h"
 #include "broker/core/vhosts.h"
@@ -13,6 +15,7 @@
 
 struct applier {
     const struct apply_request *request;
+    const struct topology *current;
     uint64_t ticket; /* The last of all. */
 };
 
@@ -34,6 +37,158 @@ vhost_of(const struct applier *a, const struct topology_item *item, struct amqp_
     if (v == NULL)
         amqp_raise(ex, AMQP_NOT_FOUND, "no vhost '%.*s'", BYTES_ARGS(item->vhost));
     return v;
+}
+
+/* What the file does not say stays as it is; no data if nothing is said anywhere. */
+static struct bytes
+value_of(const struct applier *a, const struct topology_item *item, size_t field)
+{
+    if (item->values[field].data != NULL)
+        return item->values[field];
+    const struct topology_item *current = topology_find(a->current, item);
+    return current == NULL ? BYTES_NONE : current->values[field];
+}
+
+static int64_t
+limit_of(const struct applier *a, const struct topology_item *item, size_t field)
+{
+    struct topology_item merged = *item;
+    merged.values[field] = value_of(a, item, field);
+    return topology_integer(&merged, field, NO_LIMIT);
+}
+
+static bool
+make_vhost(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    (void)ex;
+    const struct vhost_spec spec = {
+        .name = item->name,
+        .description = value_of(a, item, VHOST_DESCRIPTION),
+        .tags = value_of(a, item, VHOST_TAGS),
+        .default_queue_type = value_of(a, item, VHOST_DEFAULT_QUEUE_TYPE),
+        .max_connections = limit_of(a, item, VHOST_MAX_CONNECTIONS),
+        .max_queues = limit_of(a, item, VHOST_MAX_QUEUES),
+    };
+    wait_for(a, broker_put_vhost(a->request->broker, &spec));
+    return true;
+}
+
+static bool
+drop_vhost(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    (void)ex;
+    wait_for(a, broker_delete_vhost(a->request->broker, item->name));
+    return true;
+}
+
+static bool
+password_is(void *context, const struct topology_item *user, struct bytes password)
+{
+    char hash[PASSWORD_TEXT_SIZE];
+    struct broker *b = context;
+    return auth_copy_hash(b->auth, user->name, hash, sizeof(hash)) &&
+           password_verify(bytes_of_string(hash), password);
+}
+
+/* A password that is right already keeps its hash. */
+static bool
+hash_of(const struct applier *a, const struct topology_item *item, char text[PASSWORD_TEXT_SIZE],
+        struct amqp_exception *ex)
+{
+    const struct bytes password = item->values[USER_PASSWORD];
+    const struct bytes hash = value_of(a, item, USER_PASSWORD_HASH);
+    if (password.data != NULL && !password_is(a->request->broker, item, password))
+        return password_hash(PASSWORD_SCRYPT, password, text) ||
+               amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                          "the password is empty, or longer than %u octets", PASSWORD_BYTES_MAX);
+    snprintf(text, PASSWORD_TEXT_SIZE, "%.*s", BYTES_ARGS(hash));
+    return true;
+}
+
+static bool
+make_user(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    char hash[PASSWORD_TEXT_SIZE];
+    if (!hash_of(a, item, hash, ex))
+        return false;
+    const struct user_spec spec = {
+        .name = item->name,
+        .hash = bytes_of_string(hash),
+        .tags = value_of(a, item, USER_TAGS),
+        .loopback_only = value_of(a, item, USER_CONNECT_FROM).size > 0,
+        .max_connections = limit_of(a, item, USER_MAX_CONNECTIONS),
+        .max_channels = limit_of(a, item, USER_MAX_CHANNELS),
+    };
+    wait_for(a, auth_put_user(a->request->broker->auth, &spec));
+    return true;
+}
+
+static bool
+drop_user(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    (void)ex;
+    wait_for(a, auth_delete_user(a->request->broker->auth, item->name));
+    return true;
+}
+
+static bool
+make_permission(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    char problem[200];
+    const struct permission_spec spec = {
+        .user = item->name,
+        .vhost = item->vhost,
+        .configure = item->values[PERMISSION_CONFIGURE],
+        .write = item->values[PERMISSION_WRITE],
+        .read = item->values[PERMISSION_READ],
+    };
+    if (vhost_of(a, item, ex) == NULL)
+        return false;
+    if (!auth_put_permission(a->request->broker->auth, &spec, &ticket, problem, sizeof(problem)))
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "%s", problem);
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+drop_permission(struct applier *a, const struct topology_item *item, struct amqp_exception *ex)
+{
+    (void)ex;
+    wait_for(a, auth_delete_permission(a->request->broker->auth, item->name, item->vhost));
+    return true;
+}
+
+static bool
+make_topic_permission(struct applier *a, const struct topology_item *item,
+                      struct amqp_exception *ex)
+{
+    uint64_t ticket;
+    char problem[200];
+    const struct topic_permission_spec spec = {
+        .user = item->name,
+        .vhost = item->vhost,
+        .exchange = item->other,
+        .write = item->values[TOPIC_PERMISSION_WRITE],
+        .read = item->values[TOPIC_PERMISSION_READ],
+    };
+    if (vhost_of(a, item, ex) == NULL)
+        return false;
+    if (!auth_put_topic_permission(a->request->broker->auth, &spec, &ticket, problem,
+                                   sizeof(problem)))
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "%s", problem);
+    wait_for(a, ticket);
+    return true;
+}
+
+static bool
+drop_topic_permission(struct applier *a, const struct topology_item *item,
+                      struct amqp_exception *ex)
+{
+    (void)ex;
+    wait_for(a, auth_delete_topic_permission(a->request->broker->auth, item->name, item->vhost,
+                                             item->other));
+    return true;
 }
 
 static bool
@@ -175,31 +330,21 @@ drop_policy(struct applier *a, const struct topology_item *item, struct amqp_exc
     return true;
 }
 
-/* Making is also updating. Kinds without steps are not applied: their changes are refused. */
+/* Making is also updating. */
 static const struct {
     apply_step *make;
     apply_step *drop;
 } steps[TOPOLOGY_KINDS] = {
+    [TOPOLOGY_VHOST] = { make_vhost, drop_vhost },
+    [TOPOLOGY_USER] = { make_user, drop_user },
+    [TOPOLOGY_PERMISSION] = { make_permission, drop_permission },
+    [TOPOLOGY_TOPIC_PERMISSION] = { make_topic_permission, drop_topic_permission },
     [TOPOLOGY_EXCHANGE] = { make_exchange, drop_exchange },
     [TOPOLOGY_QUEUE] = { make_queue, drop_queue },
     [TOPOLOGY_BINDING] = { make_binding, drop_binding },
     [TOPOLOGY_POLICY] = { make_policy, drop_policy },
     [TOPOLOGY_OPERATOR_POLICY] = { make_policy, drop_policy },
 };
-
-static void
-refuse_unknown_kinds(struct plan *plan)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        struct change *c = &plan->changes[i];
-        const struct topology_item *item = c->wanted != NULL ? c->wanted : c->current;
-        if (steps[item->kind].make != NULL || c->refusal != NULL)
-            continue;
-        c->refusal = "this version does not manage users, permissions and virtual hosts yet; "
-                     "remove them from the file";
-        plan->refused++;
-    }
-}
 
 static bool
 carry_out(struct applier *a, const struct change *c, struct amqp_exception *ex)
@@ -235,7 +380,7 @@ wait_for_commit(const struct door *door, uint64_t ticket)
 static enum apply_outcome
 carry_out_all(const struct apply_request *request, struct apply_result *result)
 {
-    struct applier a = { .request = request };
+    struct applier a = { .request = request, .current = &result->current };
     enum apply_outcome outcome = APPLY_DONE;
     for (size_t i = 0; i < result->plan.count; i++) {
         struct change *c = &result->plan.changes[i];
@@ -259,9 +404,10 @@ apply_topology(const struct apply_request *request, struct apply_result *result)
         .current = &result->current,
         .wanted = request->wanted,
         .rules = request->rules,
+        .password_is = password_is,
+        .context = request->broker,
     };
     plan_make(&result->plan, &plan);
-    refuse_unknown_kinds(&result->plan);
     if (!request->is_plan_only)
         current_tidy_notes(request->broker, &result->current);
     if (result->plan.refused > 0)

@@ -1,5 +1,6 @@
 #include "broker/topology/current.h"
 
+#include "broker/auth/auth.h"
 #include "broker/base/endian.h"
 #include "broker/base/mem.h"
 #include "broker/core/vhosts.h"
@@ -146,11 +147,34 @@ add_bindings(struct topology *t, const struct vhost *v, const struct exchange *x
     }
 }
 
+/* Without a limit it is -1: what the file says is compared with that. */
 static void
-add_vhost(struct topology *t, struct vhost *v)
+set_limit(struct topology *t, struct topology_item *item, size_t field, int64_t limit)
 {
+    char text[24];
+    snprintf(text, sizeof(text), "%lld", limit < 0 ? -1LL : (long long)limit);
+    topology_set_text(t, item, field, text);
+}
+
+/* Nothing said is no value. */
+static void
+set_unless_empty(struct topology *t, struct topology_item *item, size_t field, struct bytes value)
+{
+    if (value.size > 0)
+        topology_set(t, item, field, value);
+}
+
+static void
+add_each_vhost(void *context, struct vhost *v, const struct vhost_spec *spec)
+{
+    struct topology *t = context;
     const struct topology_item names = { .kind = TOPOLOGY_VHOST, .name = v->name };
-    topology_add(t, &names);
+    struct topology_item *item = topology_add(t, &names);
+    set_unless_empty(t, item, VHOST_DESCRIPTION, spec->description);
+    set_unless_empty(t, item, VHOST_TAGS, spec->tags);
+    set_unless_empty(t, item, VHOST_DEFAULT_QUEUE_TYPE, spec->default_queue_type);
+    set_limit(t, item, VHOST_MAX_CONNECTIONS, spec->max_connections);
+    set_limit(t, item, VHOST_MAX_QUEUES, spec->max_queues);
     rwlock_read(&v->topology);
     for (struct map_node *n = NULL; (n = map_next(&v->exchanges, n)) != NULL;) {
         const struct exchange *x = MAP_CONTAINER(n, struct exchange, by_name);
@@ -166,10 +190,43 @@ add_vhost(struct topology *t, struct vhost *v)
 }
 
 static void
-add_each_vhost(void *context, struct vhost *v, const struct vhost_spec *spec)
+add_user(void *context, const struct user_spec *spec)
 {
-    (void)spec;
-    add_vhost(context, v);
+    struct topology *t = context;
+    const struct topology_item names = { .kind = TOPOLOGY_USER, .name = spec->name };
+    struct topology_item *item = topology_add(t, &names);
+    set_unless_empty(t, item, USER_PASSWORD_HASH, spec->hash);
+    topology_set(t, item, USER_TAGS, spec->tags);
+    set_limit(t, item, USER_MAX_CONNECTIONS, spec->max_connections);
+    set_limit(t, item, USER_MAX_CHANNELS, spec->max_channels);
+    if (spec->loopback_only)
+        topology_set_text(t, item, USER_CONNECT_FROM, "loopback\n");
+}
+
+static void
+add_permission(void *context, const struct permission_spec *spec)
+{
+    struct topology *t = context;
+    const struct topology_item names = { .kind = TOPOLOGY_PERMISSION,
+                                         .vhost = spec->vhost,
+                                         .name = spec->user };
+    struct topology_item *item = topology_add(t, &names);
+    topology_set(t, item, PERMISSION_CONFIGURE, spec->configure);
+    topology_set(t, item, PERMISSION_WRITE, spec->write);
+    topology_set(t, item, PERMISSION_READ, spec->read);
+}
+
+static void
+add_topic_permission(void *context, const struct topic_permission_spec *spec)
+{
+    struct topology *t = context;
+    const struct topology_item names = { .kind = TOPOLOGY_TOPIC_PERMISSION,
+                                         .vhost = spec->vhost,
+                                         .name = spec->user,
+                                         .other = spec->exchange };
+    struct topology_item *item = topology_add(t, &names);
+    topology_set(t, item, TOPIC_PERMISSION_WRITE, spec->write);
+    topology_set(t, item, TOPIC_PERMISSION_READ, spec->read);
 }
 
 static void
@@ -195,6 +252,8 @@ current_read(struct broker *b, struct bytes origin, struct topology *t)
 {
     broker_each_vhost(b, add_each_vhost, t);
     policies_each(&b->policies, add_policy, t);
+    auth_visit(b->auth,
+               &(const struct auth_visitor){ add_user, add_permission, add_topic_permission, t });
     topology_sort(t);
     for (size_t i = 0; origin.size > 0 && i < t->count; i++)
         t->items[i].is_owned = made_by(b, &t->items[i], origin);

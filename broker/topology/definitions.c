@@ -2,6 +2,7 @@
 
 #include "broker/topology/load_internal.h"
 
+#include "broker/auth/password.h"
 #include "broker/core/policy.h"
 
 struct definitions_section {
@@ -62,6 +63,16 @@ user_hash(struct loader *l, size_t item, const struct tree_node *key, const stru
 }
 
 static void
+check_hash(struct loader *l, size_t item, const struct tree_node *node)
+{
+    const struct bytes hash = l->t->items[item].values[USER_PASSWORD_HASH];
+    if (hash.data != NULL && !password_text_is_sound(hash))
+        diagnostics_error(l->d, DIAGNOSTIC_VALUE, tree_find(node, "password_hash")->place, NULL,
+                          "the password_hash of %s is not of its algorithm",
+                          load_subject(&l->t->items[item]));
+}
+
+static void
 user_algorithm(struct loader *l, size_t item, const struct tree_node *key,
                const struct tree_node *node)
 {
@@ -91,14 +102,15 @@ read_user(struct loader *l, const struct tree_node *node)
         return;
     load_object(l, &names, node, node, specials, sizeof(specials) / sizeof(specials[0]));
     const struct tree_node *algorithm = tree_find(node, "hashing_algorithm");
-    struct bytes hash = l->t->items[item].values[USER_PASSWORD_HASH];
-    if (hash.data == NULL || algorithm == NULL ||
-        !bytes_equal(algorithm->text, BYTES_LITERAL("rabbit_password_hashing_sha512")))
-        return;
-    struct buf value = { 0 };
-    buf_printf(&value, "sha512:%.*s", (int)hash.size - 7, (const char *)hash.data + 7);
-    topology_set(l->t, &l->t->items[item], USER_PASSWORD_HASH, buf_bytes(&value));
-    buf_fini(&value);
+    const struct bytes hash = l->t->items[item].values[USER_PASSWORD_HASH];
+    if (hash.data != NULL && algorithm != NULL &&
+        bytes_equal(algorithm->text, BYTES_LITERAL("rabbit_password_hashing_sha512"))) {
+        struct buf value = { 0 };
+        buf_printf(&value, "sha512:%.*s", (int)hash.size - 7, (const char *)hash.data + 7);
+        topology_set(l->t, &l->t->items[item], USER_PASSWORD_HASH, buf_bytes(&value));
+        buf_fini(&value);
+    }
+    check_hash(l, item, node);
 }
 
 static void
@@ -263,7 +275,7 @@ topology_is_definitions(const struct document *doc)
 bool
 definitions_read(struct document *doc, struct topology *t)
 {
-    struct loader l = { .d = &doc->diagnostics, .t = t };
+    struct loader l = { .d = &doc->diagnostics, .t = t, .is_lenient = true };
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         const struct tree_node *section = tree_find(doc->root, sections[i].name);
         const size_t path = diagnostics_path_push(l.d, bytes_of_string(sections[i].name));

@@ -406,6 +406,12 @@ read_user(struct loader *l, const struct tree_node *key, const struct tree_node 
     if (!load_name_is_fine(l, TOPOLOGY_USER, key, key->text))
         return;
     load_object(l, &names, key, node, SPECIALS(state_only));
+    const struct bytes from = l->t->items[item].values[USER_CONNECT_FROM];
+    if (from.size > 0 && !bytes_equal(from, BYTES_LITERAL("loopback\n")))
+        diagnostics_error(l->d, DIAGNOSTIC_VALUE, tree_find(node, "connect_from")->place,
+                          "leave it empty for anywhere",
+                          "connect_from of %s must be [loopback] or []",
+                          load_subject(&l->t->items[item]));
     if (l->t->items[item].values[USER_PASSWORD].data != NULL &&
         l->t->items[item].values[USER_PASSWORD_HASH].data != NULL)
         diagnostics_error(l->d, DIAGNOSTIC_CONFLICT, tree_find(node, "password_hash")->place, NULL,

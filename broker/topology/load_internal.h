@@ -11,7 +11,8 @@ struct loader {
     struct diagnostics *d;
     struct topology *t;
     struct bytes vhost;
-    bool expands; /* ${...} in values. */
+    bool expands;    /* ${...} in values. */
+    bool is_lenient; /* Unknown keys are warnings: another program has written them. */
 };
 
 /* A key of an object that is not a field of its kind. Items move when others are added, so they go

@@ -1,6 +1,7 @@
 #include "broker/topology/load_internal.h"
 
 #include "amqp/table.h"
+#include "broker/auth/password.h"
 #include "broker/base/pattern.h"
 #include "broker/config/expand.h"
 #include "broker/config/text.h"
@@ -81,7 +82,11 @@ load_unknown(struct loader *l, const struct tree_node *key, const char *where, s
 {
     struct buf name = { 0 };
     text_quote(&name, key->text);
-    if (best.size > 0)
+    if (l->is_lenient)
+        diagnostics_warning(l->d, DIAGNOSTIC_IGNORED, key->place, NULL,
+                            "key %.*s in %s is not taken over", BYTES_ARGS(buf_bytes(&name)),
+                            where);
+    else if (best.size > 0)
         diagnostics_error(l->d, DIAGNOSTIC_UNKNOWN_KEY, key->place, NULL,
                           "unknown key %.*s in %s; did you mean \"%.*s\"?",
                           BYTES_ARGS(buf_bytes(&name)), where, BYTES_ARGS(best));
@@ -298,25 +303,6 @@ read_table(struct loader *l, size_t item, size_t field_index, const struct topol
     buf_fini(&table);
 }
 
-static bool
-is_base64(struct bytes text, size_t size)
-{
-    if (text.size != size)
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        const uint8_t c = text.data[i];
-        const bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!letter && !(c >= '0' && c <= '9') && c != '+' && c != '/' &&
-            !(c == '=' && i + 2 >= size))
-            return false;
-    }
-    return true;
-}
-
-/* Of the octets salt and digest, in base64. */
-#define SHA256_SIZE 48
-#define SHA512_SIZE 92
-
 /* {sha256: BASE64}, or just the text, which is RabbitMQ's default. */
 static void
 read_hash(struct loader *l, size_t item, size_t field_index, const struct topology_field *field,
@@ -330,22 +316,23 @@ read_hash(struct loader *l, size_t item, size_t field_index, const struct topolo
         algorithm = node->items[0]->text;
         hash = node->items[1];
     }
-    const bool is_512 = bytes_equal(algorithm, BYTES_LITERAL("sha512"));
-    const bool is_known = is_512 || bytes_equal(algorithm, BYTES_LITERAL("sha256"));
-    if (!is_known || hash->kind != TREE_SCALAR) {
+    enum password_kind kind;
+    if (!password_kind_find(algorithm, &kind) || hash->kind != TREE_SCALAR) {
         refuse(l, item, field, node, DIAGNOSTIC_VALUE, "write password_hash: {sha256: \"...\"}",
-               "a mapping of sha256 or sha512 to a hash in base64");
+               "a mapping of sha256, sha512 or scrypt to a hash");
         return;
     }
     if (!load_text(l, hash, field->name, &text))
         return;
     buf_printf(&value, "%.*s:%.*s", BYTES_ARGS(algorithm), BYTES_ARGS(buf_bytes(&text)));
-    if (is_base64(buf_bytes(&text), is_512 ? SHA512_SIZE : SHA256_SIZE))
+    if (password_text_is_sound(buf_bytes(&value)))
         topology_set(l->t, &l->t->items[item], field_index, buf_bytes(&value));
     else
-        refuse(l, item, field, hash, DIAGNOSTIC_VALUE,
-               "it is the base64 of 4 octets of salt and the digest of salt and password",
-               is_512 ? "92 characters of base64" : "48 characters of base64");
+        refuse(
+            l, item, field, hash, DIAGNOSTIC_VALUE,
+            "of sha256 and sha512 it is the base64 of 4 octets of salt and the digest of salt and "
+            "password; of scrypt as railmq export prints it",
+            "a hash of that kind");
     buf_fini(&value);
     buf_fini(&text);
 }

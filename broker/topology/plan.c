@@ -1,5 +1,6 @@
 #include "broker/topology/plan.h"
 
+#include "amqp/table.h"
 #include "broker/base/mem.h"
 #include "broker/core/queue_arguments.h"
 
@@ -30,13 +31,32 @@ refuse(struct planner *p, struct change *change, const char *why)
     p->plan->refused++;
 }
 
+/* A file that does not say the type leaves it to the virtual host's default. */
+static bool
+queue_tables_equal(const struct topology_item *wanted, struct bytes a, struct bytes b)
+{
+    struct bytes type;
+    struct buf with_type = { 0 };
+    struct buf table = { 0 };
+    struct amqp_exception ex;
+    buf_append_bytes(&with_type, a);
+    if (!arguments_have(a, "x-queue-type") && arguments_text(b, "x-queue-type", &type))
+        table_put_string(&with_type, "x-queue-type", type);
+    table_canonical(buf_bytes(&with_type), &table);
+    const bool equal =
+        queue_arguments_equivalent(buf_bytes(&table), b, wanted->name, wanted->vhost, &ex);
+    buf_fini(&with_type);
+    buf_fini(&table);
+    return equal;
+}
+
 /* As a repeated declaration is judged: what that does not compare is no difference. */
 static bool
 tables_equal(const struct topology_item *wanted, struct bytes a, struct bytes b)
 {
     struct amqp_exception ex;
     if (wanted->kind == TOPOLOGY_QUEUE)
-        return queue_arguments_equivalent(a, b, wanted->name, wanted->vhost, &ex);
+        return queue_tables_equal(wanted, a, b);
     if (wanted->kind == TOPOLOGY_EXCHANGE)
         return argument_equivalent(a, b, "alternate-exchange", "", &ex) &&
                argument_equivalent(a, b, "x-delayed-type", "", &ex);

@@ -35,6 +35,9 @@ is_written(const struct writer *w, const struct topology_item *item, size_t fiel
     const enum topology_form form = topology_kinds[item->kind].fields[field].form;
     if (form == FORM_SECRET && w->purpose == WRITE_FOR_PEOPLE)
         return false;
+    if (form == FORM_INTEGER && w->purpose == WRITE_FOR_PEOPLE && item->kind <= TOPOLOGY_USER &&
+        topology_integer(item, field, 0) < 0)
+        return false; /* No limit. */
     if (item->kind == TOPOLOGY_EXCHANGE && field == EXCHANGE_TYPE)
         return true;
     if (item->kind == TOPOLOGY_POLICY || item->kind == TOPOLOGY_OPERATOR_POLICY)

@@ -1,7 +1,7 @@
 #include "test_topology.h"
 
 #include "amqp/table.h"
-#include "test_topology_goldens.h"
+#include "test_topology_goldens_values.h"
 
 #include <stdlib.h>
 
