@@ -11,8 +11,9 @@ static void
 test_type_names(void **state)
 {
     (void)state;
-    static const char *const names[] = { "direct",  "fanout",            "topic",
-                                         "headers", "x-consistent-hash", "x-random" };
+    static const char *const names[] = {
+        "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random"
+    };
     for (size_t i = 0; i < COUNT(all_types); i++) {
         enum router_type found = ROUTER_DIRECT;
         assert_string_equal(router_type_name(all_types[i]), names[i]);
