@@ -24,6 +24,8 @@ struct effects {
     bool frees; /* Settlements, or ends of logs and rows. */
 };
 
+struct committer_state;
+
 struct door {
     struct engine *engine;
     door_notify *notify;
@@ -46,6 +48,7 @@ struct door {
     atomic_bool failed;
     bool is_incomplete; /* The committer has ended with rounds that were not written. */
     pthread_t committer;
+    struct committer_state *stepped; /* Instead of that thread: its owner's. */
 };
 
 void
@@ -202,21 +205,26 @@ wait_for_work(struct door *door, const struct committer_state *c) UNCHECKED_LOCK
 }
 
 /* Takes the list and the round's number in one step; a round that only syncs may be empty. */
+static void
+take_open(struct door *door, struct committer_state *c, bool sync)
+{
+    const struct effects empty = c->taken;
+    c->taken = door->open;
+    door->open = empty;
+    c->number = door->round_open++;
+    c->sync = door->hurry || door->stopping || sync;
+    door->hurry = false;
+}
+
 static enum work
 door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
 {
     lock_acquire(&door->lock);
     const enum work work = wait_for_work(door, c);
     c->space = door->space;
-    if (work == WORK_ROUND) {
-        const struct effects empty = c->taken;
-        c->taken = door->open;
-        door->open = empty;
-        c->number = door->round_open++;
-        c->sync = door->hurry || door->stopping ||
-                  (c->is_unsynced && clock_monotonic_ms() >= c->unsynced_since_ms + SETTLE_SYNC_MS);
-        door->hurry = false;
-    }
+    if (work == WORK_ROUND)
+        take_open(door, c,
+                  c->is_unsynced && clock_monotonic_ms() >= c->unsynced_since_ms + SETTLE_SYNC_MS);
     lock_release(&door->lock);
     return work;
 }
@@ -320,8 +328,8 @@ door_committer(void *argument)
     return NULL;
 }
 
-struct door *
-door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify, void *context)
+static struct door *
+door_prepare(struct engine *engine, uint64_t bytes_max, door_notify *notify, void *context)
 {
     struct door *door = mem_alloc_zeroed(sizeof(*door));
     door->engine = engine;
@@ -339,11 +347,62 @@ door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify, void
     pthread_condattr_destroy(&attributes);
     engine->done = door_round_done;
     engine->done_context = door;
+    return door;
+}
+
+struct door *
+door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify, void *context)
+{
+    struct door *door = door_prepare(engine, bytes_max, notify, context);
     const int error = pthread_create(&door->committer, NULL, door_committer, door);
     if (error != 0)
         PANIC("cannot start the committer thread: error %d; raise the limit of threads", error);
     pthread_setname_np(door->committer, "committer");
     return door;
+}
+
+struct door *
+door_create_stepped(struct engine *engine, uint64_t bytes_max, door_notify *notify, void *context)
+{
+    struct door *door = door_prepare(engine, bytes_max, notify, context);
+    door->stepped = mem_alloc_zeroed(sizeof(*door->stepped));
+    return door;
+}
+
+bool
+door_is_stepped(const struct door *door)
+{
+    return door->stepped != NULL;
+}
+
+bool
+door_step(struct door *door, bool sync)
+{
+    struct committer_state *c = door->stepped;
+    lock_acquire(&door->lock);
+    const bool is_due = door->open.count > 0 || door->hurry || (sync && c->is_unsynced);
+    if (is_due)
+        take_open(door, c, sync);
+    lock_release(&door->lock);
+    if (is_due)
+        submit_round(door, c);
+    return is_due;
+}
+
+static void
+stop_committer(struct door *door)
+{
+    lock_acquire(&door->lock);
+    door->stopping = true;
+    lock_release(&door->lock);
+    if (door->stepped == NULL) {
+        pthread_cond_signal(&door->wake);
+        pthread_join(door->committer, NULL);
+        return;
+    }
+    door_step(door, true);
+    mem_free(door->stepped->taken.items);
+    mem_free(door->stepped);
 }
 
 void
@@ -359,11 +418,7 @@ door_set_space(struct door *door, struct space *space)
 bool
 door_destroy(struct door *door)
 {
-    lock_acquire(&door->lock);
-    door->stopping = true;
-    lock_release(&door->lock);
-    pthread_cond_signal(&door->wake);
-    pthread_join(door->committer, NULL);
+    stop_committer(door);
     door->engine->ops->destroy(door->engine);
     const bool is_complete = !door->is_incomplete;
     if (!is_complete)

@@ -64,6 +64,17 @@ typedef void door_notify(void *context);
 struct door *door_create(struct engine *engine, uint64_t bytes_max, door_notify *notify,
                          void *context);
 
+/* A door without a thread: whoever owns it commits, step by step. Nor has what works behind such a
+ * door threads (the pager, the dead letters): a broker can be driven from one thread, so that what
+ * it does follows from a seed. Space is not looked at. */
+struct door *door_create_stepped(struct engine *engine, uint64_t bytes_max, door_notify *notify,
+                                 void *context);
+bool door_is_stepped(const struct door *door);
+
+/* Commits what has been pushed as one round, on this thread, with `sync` in any case. False if
+ * there was nothing to do. */
+bool door_step(struct door *door, bool sync);
+
 /* From now on rounds wait in front of the engine while the disk has no room for them. Before the
  * first push. The space stays the caller's, and must outlive the door. */
 void door_set_space(struct door *door, struct space *space);

@@ -44,6 +44,8 @@ struct log_reading {
     void *context;
 };
 
+struct recovery;
+
 struct engine_ops {
     /* The effects stay valid until the call returns; the outcome may come later, through the
      * engine_done given at creation. Called from the committer's thread only. */
@@ -52,6 +54,10 @@ struct engine_ops {
      * log, if one of them cannot be read; those before it have been visited. NULL: this engine
      * keeps nothing. Any thread but the committer's; not while destroy runs. */
     bool (*read)(struct engine *engine, const struct log_reading *reading);
+    /* Tells what is alive, before the engine is used for anything else. False with a line for
+     * people if something is damaged: nothing is skipped silently. NULL: it keeps nothing. */
+    bool (*recover)(struct engine *engine, const struct recovery *recovery, char *problem,
+                    size_t problem_size);
     /* No submit follows; outcomes still due have been reported when this returns. */
     void (*destroy)(struct engine *engine);
 };
@@ -94,9 +100,8 @@ struct engine *engine_local_open(const char *directory, char *problem, size_t pr
  * moves. Before the first round. */
 void engine_local_set_journal_bytes(struct engine *engine, uint64_t bytes_max);
 
-/* Tells what is alive, without reading records that lie in chunks: it takes no longer for a deep
- * backlog. Before the engine is used for anything else. False with a line for people if something
- * is damaged: nothing is skipped silently. */
+/* What recover of its ops does, without reading records that lie in chunks: it takes no longer for
+ * a deep backlog. */
 bool engine_local_recover(struct engine *engine, const struct recovery *recovery, char *problem,
                           size_t problem_size);
 

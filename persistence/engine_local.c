@@ -56,6 +56,7 @@ engine_local_set_journal_bytes(struct engine *engine, uint64_t bytes_max)
 static const struct engine_ops engine_local_ops = {
     .submit = engine_local_submit,
     .read = engine_local_read,
+    .recover = engine_local_recover,
     .destroy = engine_local_destroy,
 };
 

@@ -18,4 +18,8 @@ uint64_t clock_wall_us(void);
 uint64_t clock_wall_of_ms(uint64_t monotonic_ms);
 uint64_t clock_monotonic_of_wall_ms(uint64_t wall_ms);
 
+/* For simulations: from now on both clocks stand still, the monotonic one at that time, until they
+ * are set again; 0 lets them go. What sleeps until some time does not notice. */
+void clock_hold(uint64_t monotonic_ns);
+
 #endif

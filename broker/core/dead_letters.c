@@ -37,6 +37,7 @@ struct dead_letters {
 
     /* The thread's. */
     struct list retried; /* Of at-least-once queues whose targets did not take all. */
+    uint64_t retried_ms; /* When they were tried last. */
     struct route_cache routes;
     struct append *appends;
     size_t append_count;
@@ -341,14 +342,14 @@ move_batch(struct dead_letters *d, struct batch_of_dead *b)
 
 /* What has been posted, and now and then what is tried again. False when all is done for ever. */
 static bool
-take_posted(struct dead_letters *d, struct list *out, uint64_t *retried_ms) UNCHECKED_LOCKING
+take_posted(struct dead_letters *d, struct list *out) UNCHECKED_LOCKING
 {
     list_init(out);
     lock_acquire(&d->lock);
     while (list_is_empty(&d->posted) && !d->stopping) {
         if (list_is_empty(&d->retried))
             pthread_cond_wait(&d->wake, &d->lock.mutex);
-        else if (clock_monotonic_ms() < *retried_ms + RETRY_MS)
+        else if (clock_monotonic_ms() < d->retried_ms + RETRY_MS)
             sleep_ms(d, RETRY_MS);
         else
             break;
@@ -357,11 +358,21 @@ take_posted(struct dead_letters *d, struct list *out, uint64_t *retried_ms) UNCH
     const bool goes_on = !d->stopping || !list_is_empty(out);
     const bool stopping = d->stopping;
     lock_release(&d->lock);
-    if (!stopping && clock_monotonic_ms() >= *retried_ms + RETRY_MS) {
-        *retried_ms = clock_monotonic_ms();
+    if (!stopping && clock_monotonic_ms() >= d->retried_ms + RETRY_MS) {
+        d->retried_ms = clock_monotonic_ms();
         list_move_all(out, &d->retried);
     }
     return goes_on;
+}
+
+static void
+move_batches(struct dead_letters *d, struct list *batches)
+{
+    while (!list_is_empty(batches)) {
+        struct batch_of_dead *b = LIST_CONTAINER(batches->next, struct batch_of_dead, link);
+        list_unlink(&b->link);
+        move_batch(d, b);
+    }
 }
 
 static void *
@@ -369,15 +380,24 @@ dead_letters_main(void *argument)
 {
     struct dead_letters *d = argument;
     struct list batches;
-    uint64_t retried_ms = 0;
-    while (take_posted(d, &batches, &retried_ms)) {
-        while (!list_is_empty(&batches)) {
-            struct batch_of_dead *b = LIST_CONTAINER(batches.next, struct batch_of_dead, link);
-            list_unlink(&b->link);
-            move_batch(d, b);
-        }
-    }
+    while (take_posted(d, &batches))
+        move_batches(d, &batches);
     return NULL;
+}
+
+bool
+dead_letters_step(struct dead_letters *d)
+{
+    struct list batches;
+    lock_acquire(&d->lock);
+    const bool has_work =
+        !list_is_empty(&d->posted) ||
+        (!list_is_empty(&d->retried) && clock_monotonic_ms() >= d->retried_ms + RETRY_MS);
+    lock_release(&d->lock);
+    if (!has_work || !take_posted(d, &batches))
+        return false;
+    move_batches(d, &batches);
+    return true;
 }
 
 struct dead_letters *
@@ -394,6 +414,8 @@ dead_letters_create(struct door *door)
     list_init(&d->posted);
     list_init(&d->retried);
     route_cache_init(&d->routes);
+    if (door_is_stepped(door))
+        return d;
     const int error = pthread_create(&d->thread, NULL, dead_letters_main, d);
     if (error != 0)
         PANIC("cannot start the dead-letter thread: error %d; raise the limit of threads", error);
@@ -408,7 +430,10 @@ dead_letters_stop(struct dead_letters *d)
     d->stopping = true;
     lock_release(&d->lock);
     pthread_cond_signal(&d->wake);
-    pthread_join(d->thread, NULL);
+    if (door_is_stepped(d->door))
+        dead_letters_step(d);
+    else
+        pthread_join(d->thread, NULL);
     while (!list_is_empty(&d->retried)) {
         struct batch_of_dead *b = LIST_CONTAINER(d->retried.next, struct batch_of_dead, link);
         for (size_t i = 0; i < b->count; i++)

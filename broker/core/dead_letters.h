@@ -19,6 +19,10 @@ struct dead_letters;
 /* Starts the thread. */
 struct dead_letters *dead_letters_create(struct door *door);
 
+/* Behind a door that is stepped there is no thread: moves what has been posted, on this one. False
+ * if there was nothing to do. */
+bool dead_letters_step(struct dead_letters *d);
+
 /* Moves what has been posted, and ends the thread. Nothing is posted after that but to be let go:
  * its records stay as they are. */
 void dead_letters_stop(struct dead_letters *d);

@@ -272,21 +272,41 @@ let_go(struct pager *p)
     mem_free(p->alarms);
 }
 
+static void
+pager_turn(struct pager *p, struct list *asked)
+{
+    look_at_awaiting(p);
+    while (!list_is_empty(asked)) {
+        struct queue *q = LIST_CONTAINER(asked->next, struct queue, in_asked);
+        take_asked(p, q);
+        look_at(p, q);
+    }
+}
+
 static void *
 pager_main(void *argument)
 {
     struct pager *p = argument;
     struct list asked;
-    while (wait_for_work(p, &asked)) {
-        look_at_awaiting(p);
-        while (!list_is_empty(&asked)) {
-            struct queue *q = LIST_CONTAINER(asked.next, struct queue, in_asked);
-            take_asked(p, q);
-            look_at(p, q);
-        }
-    }
+    while (wait_for_work(p, &asked))
+        pager_turn(p, &asked);
     list_move_all(&p->asked, &asked); /* For pager_stop to let go of. */
     return NULL;
+}
+
+bool
+pager_step(struct pager *p)
+{
+    struct list asked;
+    lock_acquire(&p->lock);
+    ring(p);
+    const bool has_work =
+        !list_is_empty(&p->asked) || (p->committed && !list_is_empty(&p->awaiting));
+    lock_release(&p->lock);
+    if (!has_work || !wait_for_work(p, &asked))
+        return false;
+    pager_turn(p, &asked);
+    return true;
 }
 
 struct pager *
@@ -305,6 +325,8 @@ pager_create(struct door *door, const char *directory, pager_notify *notify, voi
     pthread_condattr_destroy(&monotonic);
     list_init(&p->asked);
     list_init(&p->awaiting);
+    if (door_is_stepped(door))
+        return p;
     const int error = pthread_create(&p->thread, NULL, pager_main, p);
     if (error != 0)
         PANIC("cannot start the pager thread: error %d; raise the limit of threads", error);
@@ -319,7 +341,8 @@ pager_stop(struct pager *p)
     p->stopping = true;
     lock_release(&p->lock);
     pthread_cond_signal(&p->wake);
-    pthread_join(p->thread, NULL);
+    if (!door_is_stepped(p->door))
+        pthread_join(p->thread, NULL);
     swap_destroy(p->swap); /* Before queues go: it links the pages of those that were deleted. */
     let_go(p);
 }

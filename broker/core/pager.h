@@ -23,6 +23,10 @@ typedef void pager_notify(void *context);
 struct pager *pager_create(struct door *door, const char *directory, pager_notify *notify,
                            void *context);
 
+/* Behind a door that is stepped there is no thread: does what it would do now, on this one. False
+ * if there was nothing. */
+bool pager_step(struct pager *p);
+
 /* Ends the thread and removes the swap; queues live on without. */
 void pager_stop(struct pager *p);
 void pager_destroy(struct pager *p);

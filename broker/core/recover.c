@@ -204,7 +204,7 @@ broker_recover(struct broker *b, struct engine *engine, struct recovered *out, c
     *out = (struct recovered){ 0 };
     list_init(&s.bindings);
     const struct recovery recovery = { on_definition, on_log, &s };
-    bool ok = engine_local_recover(engine, &recovery, problem, problem_size);
+    bool ok = engine->ops->recover(engine, &recovery, problem, problem_size);
     restore_bindings(&s);
     if (!policies_restore(&b->policies))
         complain(&s, "a policy", BYTES_NONE);

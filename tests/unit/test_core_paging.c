@@ -148,9 +148,8 @@ append_some(void)
 static void
 check_watermark(const struct entry *e)
 {
-    struct shelf_record record;
     const uint64_t log = stage.queue->log;
-    if (e->is_durable && shelf_find(&stage.shelf, log + e->priority, e->sequence, &record))
+    if (e->is_durable && shelf_has(&stage.shelf, log + e->priority, e->sequence))
         assert_true(shelf_watermark(&stage.shelf, log) >= e->sequence);
 }
 
@@ -254,19 +253,26 @@ open_stage(const char *test, bool durable, uint64_t max_length)
     stage_open(&stage, &spec);
 }
 
+struct shelf_check {
+    uint8_t level;
+    size_t at;
+};
+
 /* A record of the store against the model: the next persistent one of its level. */
-static void
-check_record(struct bytes octets, uint8_t level, size_t *at)
+static bool
+check_record(void *context, uint64_t sequence, struct bytes octets)
 {
-    struct entry e = { 0 };
+    struct shelf_check *c = context;
+    const struct model_message *ready = model.ready[c->level];
+    struct entry e = { .sequence = sequence };
     assert_true(record_decode(octets, &e));
-    struct message *m = e.message;
-    assert_int_equal(e.priority, level);
-    while (*at < model.counts[level] && !is_persistent(model.ready[level][*at].number))
-        ++*at;
-    assert_true(*at < model.counts[level]);
-    check_message(m, model.ready[level][(*at)++].number);
-    message_unref(m);
+    assert_int_equal(e.priority, c->level);
+    while (c->at < model.counts[c->level] && !is_persistent(ready[c->at].number))
+        c->at++;
+    assert_true(c->at < model.counts[c->level]);
+    check_message(e.message, ready[c->at++].number);
+    message_unref(e.message);
+    return true;
 }
 
 /* What the store holds at the end is what is left, no more and no less. */
@@ -274,13 +280,10 @@ static void
 check_shelf(uint64_t first_log)
 {
     for (unsigned level = 0; level < levels; level++) {
-        const struct shelf_log *log = shelf_log(&stage.shelf, first_log + level);
-        size_t at = 0;
-        for (size_t k = 0; k < log->count; k++)
-            if (log->records[k].octets.data != NULL)
-                check_record(log->records[k].octets, (uint8_t)level, &at);
-        for (; at < model.counts[level]; at++)
-            assert_false(is_persistent(model.ready[level][at].number));
+        struct shelf_check check = { .level = (uint8_t)level };
+        shelf_visit(&stage.shelf, first_log + level, check_record, &check);
+        for (; check.at < model.counts[level]; check.at++)
+            assert_false(is_persistent(model.ready[level][check.at].number));
     }
 }
 

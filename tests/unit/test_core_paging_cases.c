@@ -223,7 +223,7 @@ purge_while_paged(bool durable)
     message_unref(out.message);
     stage_close(&stage);
     if (durable)
-        assert_int_equal(shelf_summary(shelf_log(&stage.shelf, log)).count, 1 + 5);
+        assert_int_equal(sim_disk_summary(stage.shelf.disk, log).count, 1 + 5);
     shelf_fini(&stage.shelf);
 }
 
@@ -252,7 +252,7 @@ end_while_paged(bool durable)
     stage_end_queue(&stage);
     stage_close(&stage);
     if (durable)
-        assert_int_equal(shelf_summary(shelf_log(&stage.shelf, log)).count, 0);
+        assert_int_equal(sim_disk_summary(stage.shelf.disk, log).count, 0);
     shelf_fini(&stage.shelf);
 }
 
@@ -290,7 +290,7 @@ drop_head(bool durable)
     assert_counts(stage.queue, 0, 0, 0);
     stage_close(&stage);
     if (durable)
-        assert_int_equal(shelf_summary(shelf_log(&stage.shelf, log)).count, 0);
+        assert_int_equal(sim_disk_summary(stage.shelf.disk, log).count, 0);
     shelf_fini(&stage.shelf);
 }
 

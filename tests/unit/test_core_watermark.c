@@ -50,9 +50,8 @@ reopen_stage(struct shelf *left, uint64_t id)
     const struct queue_spec spec = durable_spec(id);
     memset(&stage, 0, sizeof(stage));
     shelf_copy(left, &stage.shelf);
-    const struct shelf_log *log = shelf_log(&stage.shelf, id);
-    const struct log_summary summary = shelf_summary(log);
-    const uint64_t watermark = log->watermark;
+    const struct log_summary summary = sim_disk_summary(stage.shelf.disk, id);
+    const uint64_t watermark = shelf_watermark(&stage.shelf, id);
     stage_open(&stage, &spec);
     queue_restore_watermark(stage.queue, watermark);
     if (summary.count > 0)
@@ -232,9 +231,8 @@ test_the_reservation_comes_no_later_than_the_record(void **state)
     shelf_hold(&stage.shelf, false);
     stage_await(&stage, door_hurry(stage.door));
     for (size_t i = 0; i < COUNT(sequences); i++) {
-        struct shelf_record record;
-        assert_true(shelf_find(&stage.shelf, stage.queue->log, sequences[i], &record));
-        assert_true(record.mark >= sequences[i]);
+        assert_true(shelf_has(&stage.shelf, stage.queue->log, sequences[i]));
+        assert_true(shelf_mark_of(&stage.shelf, stage.queue->log, sequences[i]) >= sequences[i]);
     }
     client_cancel(&client, &a);
     client_fini(&client);
