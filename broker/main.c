@@ -1,6 +1,7 @@
 /* The executable: finds the subcommand and runs it. Everything it can do is a row of `commands`. */
 
 #include "broker/cli/certs.h"
+#include "broker/cli/hash_password.h"
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store.h"
@@ -43,6 +44,8 @@ static const struct subcommand {
     { "import", "Turn RabbitMQ's definitions into a configuration file, or apply them.",
       import_main },
     { "certs", "Make certificates for TLS.", certs_main },
+    { "hash-password", "Print the hash of a password, for the configuration file.",
+      hash_password_main },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",
       help_main },

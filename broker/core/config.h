@@ -8,7 +8,7 @@
  *
  * Members, units, defaults, bounds and meaning of all settings stand in config.def. In short:
  *
- *     config->server.{name, product, version, data_dir, workers, log_level}
+ *     config->server.{name, product, version, data_dir, anonymous_user, workers, log_level}
  *     config->limits.{max_connections, channel_max, frame_max, max_message_size, heartbeat_s,
  *                     handshake_timeout_ms, consumer_timeout_ms, table_depth, table_entries,
  *                     outbox_bytes, output_bytes_max, memory_high_watermark, message_memory,

@@ -7,11 +7,23 @@
 #include "broker/session/access.h"
 #include "broker/session/channel.h"
 #include "broker/session/connection.h"
+#include "certs/transport.h"
 
 #include <stdio.h>
 
 #define CONDEMNED_MS 3000
-#define MECHANISMS "PLAIN AMQPLAIN"
+#define IDENTITY_SIZE 256
+
+/* How a client may say who it is. */
+enum mechanism {
+    MECHANISM_PLAIN,
+    MECHANISM_AMQPLAIN,
+    MECHANISM_EXTERNAL,  /* The certificate says it. */
+    MECHANISM_ANONYMOUS, /* It does not. */
+    MECHANISM_COUNT,
+};
+
+static const char *const mechanism_names[] = { "PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS" };
 
 #define CONNECTION_SEND(c, symbol, ...)                                                            \
     connection_send(                                                                               \
@@ -32,9 +44,50 @@ put_capabilities(struct buf *table)
     buf_fini(&capabilities);
 }
 
+static bool
+is_offered(const struct connection *c, enum mechanism mechanism)
+{
+    char identity[IDENTITY_SIZE];
+    switch (mechanism) {
+    case MECHANISM_EXTERNAL:
+        return c->transport != NULL &&
+               transport_peer_identity(c->transport, identity, sizeof(identity));
+    case MECHANISM_ANONYMOUS:
+        return c->worker->broker->config->server.anonymous_user[0] != 0;
+    case MECHANISM_PLAIN:
+    case MECHANISM_AMQPLAIN:
+    case MECHANISM_COUNT:
+        return true;
+    }
+    UNREACHABLE();
+}
+
+/* Names of what is offered to this connection, with blanks between them. */
+static void
+mechanisms_append(const struct connection *c, struct buf *out)
+{
+    for (unsigned i = 0; i < MECHANISM_COUNT; i++)
+        if (is_offered(c, (enum mechanism)i))
+            buf_printf(out, "%s%s", out->size == 0 ? "" : " ", mechanism_names[i]);
+}
+
+static bool
+mechanism_find(const struct connection *c, struct bytes name, enum mechanism *out)
+{
+    for (unsigned i = 0; i < MECHANISM_COUNT; i++) {
+        if (!bytes_equal(name, bytes_of_string(mechanism_names[i])))
+            continue;
+        *out = (enum mechanism)i;
+        return is_offered(c, *out);
+    }
+    return false;
+}
+
 void
 connection_start_handshake(struct connection *c)
 {
+    struct buf mechanisms = { 0 };
+    mechanisms_append(c, &mechanisms);
     const struct config_server *server = &c->worker->broker->config->server;
     struct buf properties = { 0 };
     put_capabilities(&properties);
@@ -46,7 +99,8 @@ connection_start_handshake(struct connection *c)
     table_put_string(&properties, "version", bytes_of_string(server->version));
     CONNECTION_SEND(c, connection_start, .version_major = 0, .version_minor = 9,
                     .server_properties = buf_bytes(&properties),
-                    .mechanisms = BYTES_LITERAL(MECHANISMS), .locales = BYTES_LITERAL("en_US"));
+                    .mechanisms = buf_bytes(&mechanisms), .locales = BYTES_LITERAL("en_US"));
+    buf_fini(&mechanisms);
     buf_fini(&properties);
     connection_move(c, CONNECTION_STARTING);
 }
@@ -191,24 +245,48 @@ log_in(struct connection *c, const struct sasl_login *sasl, struct bytes mechani
     }
 }
 
+static bool
+raise_unknown_mechanism(const struct connection *c, struct bytes name, struct amqp_exception *ex)
+{
+    struct buf offered = { 0 };
+    mechanisms_append(c, &offered);
+    amqp_raise(ex, AMQP_COMMAND_INVALID,
+               "authentication mechanism '%.*s' is not supported; use one of: %.*s",
+               BYTES_ARGS(name), BYTES_ARGS(buf_bytes(&offered)));
+    buf_fini(&offered);
+    return false;
+}
+
+/* Somebody who need not prove what is known already. */
+static void
+log_in_without_password(struct connection *c, const char *user, struct bytes mechanism)
+{
+    c->user = bytes_copy(bytes_of_string(user));
+    login_done(c, true, mechanism);
+}
+
 bool
 on_connection_start_ok(struct connection *c, const struct amqp_connection_start_ok *m,
                        struct amqp_exception *ex)
 {
-    learn_client(c, m->client_properties);
+    char identity[IDENTITY_SIZE];
     struct sasl_login login = { BYTES_NONE, BYTES_NONE };
-    bool parsed;
-    c->uses_amqplain = bytes_equal(m->mechanism, BYTES_LITERAL("AMQPLAIN"));
-    if (bytes_equal(m->mechanism, BYTES_LITERAL("PLAIN")))
-        parsed = sasl_plain_parse(m->response, &login);
-    else if (c->uses_amqplain)
-        parsed = sasl_amqplain_parse(m->response, &login);
-    else
-        return amqp_raise(
-            ex, AMQP_COMMAND_INVALID,
-            "authentication mechanism '%.*s' is not supported; use one of: " MECHANISMS,
-            BYTES_ARGS(m->mechanism));
-    if (!parsed)
+    enum mechanism mechanism;
+    learn_client(c, m->client_properties);
+    if (!mechanism_find(c, m->mechanism, &mechanism))
+        return raise_unknown_mechanism(c, m->mechanism, ex);
+    if (mechanism == MECHANISM_EXTERNAL) {
+        transport_peer_identity(c->transport, identity, sizeof(identity));
+        log_in_without_password(c, identity, m->mechanism);
+        return true;
+    }
+    if (mechanism == MECHANISM_ANONYMOUS) {
+        log_in_without_password(c, c->worker->broker->config->server.anonymous_user, m->mechanism);
+        return true;
+    }
+    c->uses_amqplain = mechanism == MECHANISM_AMQPLAIN;
+    if (!(c->uses_amqplain ? sasl_amqplain_parse(m->response, &login)
+                           : sasl_plain_parse(m->response, &login)))
         return amqp_raise(ex, AMQP_SYNTAX_ERROR, "malformed response to mechanism %.*s",
                           BYTES_ARGS(m->mechanism));
     c->user = bytes_copy(login.user);

@@ -27,6 +27,14 @@ class ConnectionLost(Mismatch):
     """The broker closed the socket."""
 
 
+class Closed(Mismatch):
+    """The broker closed the connection instead of going on with the handshake."""
+
+    def __init__(self, method):
+        super().__init__(f'the broker closed the connection: {method}')
+        self.code, self.text = method.reply_code, method.reply_text
+
+
 class Timeout(Mismatch):
     """The broker did not answer before the deadline."""
 
@@ -186,6 +194,8 @@ class Wire:
         if got.type != FRAME_METHOD or got.channel != 0:
             raise Mismatch(f'expected {name}, got {got}')
         method = Method(*codec.decode_method(got.payload))
+        if method.name == 'connection.close' and name != method.name:
+            raise Closed(method)
         if method.name != name:
             raise Mismatch(f'expected {name}, got {method}')
         return method
@@ -328,6 +338,8 @@ class Connection(Wire):
         except Mismatch as error:
             wanted = ' or '.join(names)
             raise type(error)(f'expected {wanted} on channel {number}: {error}') from None
+        if method.name == 'connection.close' and method.name not in names:
+            raise Closed(method)
         if method.name not in names:
             raise Mismatch(f'expected {" or ".join(names)} on channel {number}, got {method}')
         return method

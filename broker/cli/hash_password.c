@@ -1,0 +1,103 @@
+#include "broker/cli/hash_password.h"
+
+#include "broker/auth/password.h"
+#include "broker/cli/options.h"
+
+#include <stdio.h>
+#include <termios.h>
+#include <unistd.h>
+
+static const struct option options_table[] = {
+    { .letter = 'a',
+      .name = "algorithm",
+      .argument = "NAME",
+      .doc = "scrypt, or sha256 or sha512 as RabbitMQ has them. Default: scrypt." },
+};
+
+static const struct command command = {
+    .name = "railmq hash-password",
+    .arguments = "",
+    .doc = "Read a password from the terminal, without showing it, or the first line of standard "
+           "input, and print its hash: the value of password_hash of a user in the configuration "
+           "file.",
+    .options = options_table,
+    .option_count = sizeof(options_table) / sizeof(options_table[0]),
+};
+
+/* The first line, without its end. False if there is none. */
+static bool
+read_line(char *line, size_t size)
+{
+    if (fgets(line, (int)size, stdin) == NULL)
+        return false;
+    line[strcspn(line, "\r\n")] = 0;
+    return true;
+}
+
+static bool
+read_hidden(const char *prompt, char *line, size_t size)
+{
+    struct termios before;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before) != 0)
+        return read_line(line, size);
+    struct termios hidden = before;
+    hidden.c_lflag &= ~(tcflag_t)ECHO;
+    fprintf(stderr, "%s", prompt);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    const bool is_read = read_line(line, size);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    fprintf(stderr, "\n");
+    return is_read;
+}
+
+static int
+fail(const char *what)
+{
+    fprintf(stderr, "railmq: %s\n", what);
+    return EXIT_FAILED;
+}
+
+static int
+hash(enum password_kind kind)
+{
+    char password[PASSWORD_BYTES_MAX + 2];
+    char again[PASSWORD_BYTES_MAX + 2];
+    char text[PASSWORD_TEXT_SIZE];
+    if (!read_hidden("Password: ", password, sizeof(password)) || password[0] == 0)
+        return fail("no password was given; type one, or pipe it in");
+    if (strlen(password) > PASSWORD_BYTES_MAX)
+        return fail("the password is longer than 1024 octets");
+    if (isatty(STDIN_FILENO) &&
+        (!read_hidden("Again: ", again, sizeof(again)) || strcmp(password, again) != 0))
+        return fail("the two passwords differ; nothing was hashed");
+    if (!password_hash(kind, bytes_of_string(password), text))
+        return fail("the password cannot be hashed; is there memory left?");
+    printf("%s\n", text);
+    return EXIT_FINE;
+}
+
+int
+hash_password_main(int argc, char **argv)
+{
+    struct options o;
+    struct buf text = { 0 };
+    enum password_kind kind = PASSWORD_SCRYPT;
+    int status = EXIT_USAGE;
+    const enum options_result result = options_parse(&o, &command, argc, argv, &text);
+    const char *algorithm = result == OPTIONS_FINE ? options_get(&o, "algorithm") : NULL;
+    if (result == OPTIONS_HELP) {
+        options_help(&command, &text);
+        printf("%.*s", BYTES_ARGS(buf_bytes(&text)));
+        status = EXIT_FINE;
+    } else if (result == OPTIONS_WRONG) {
+        fprintf(stderr, "%.*s\n", BYTES_ARGS(buf_bytes(&text)));
+    } else if (algorithm != NULL && !password_kind_find(bytes_of_string(algorithm), &kind)) {
+        fprintf(stderr, "railmq: there is no algorithm \"%s\"; use scrypt, sha256 or sha512\n",
+                algorithm);
+    } else {
+        status = hash(kind);
+    }
+    options_fini(&o);
+    buf_fini(&text);
+    return status;
+}
