@@ -78,6 +78,14 @@ transport_scratch_fini(struct transport_scratch *s)
     *s = (struct transport_scratch){ 0 };
 }
 
+void
+transport_use(struct transport *t, struct transport_scratch *s)
+{
+    t->scratch = s;
+    if (s->input == NULL)
+        s->input = mem_alloc(INPUT_SIZE + RECORD_SIZE);
+}
+
 static struct transport *
 transport_new(struct tls_profile *p, int fd, struct transport_scratch *s)
 {
@@ -90,12 +98,10 @@ transport_new(struct tls_profile *p, int fd, struct transport_scratch *s)
     if (t->ssl == NULL || bio == NULL)
         PANIC("out of memory for a TLS connection");
     t->fd = fd;
-    t->scratch = s;
     BIO_set_data(bio, t);
     BIO_set_init(bio, 1);
     SSL_set_bio(t->ssl, bio, bio);
-    if (s->input == NULL)
-        s->input = mem_alloc(INPUT_SIZE + RECORD_SIZE);
+    transport_use(t, s);
     return t;
 }
 

@@ -43,6 +43,9 @@ struct transport *transport_create(struct tls_profile *p, int fd, struct transpo
 struct transport *transport_create_client(struct tls_profile *p, int fd, const char *host,
                                           struct transport_scratch *s);
 
+/* From now on the transport's calls come from the thread of that scratch. */
+void transport_use(struct transport *t, struct transport_scratch *s);
+
 /* The socket is closed by its owner. */
 void transport_destroy(struct transport *t);
 

@@ -2,6 +2,7 @@
 
 #include "amqp/table.h"
 #include "broker/base/clock.h"
+#include "broker/base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,17 @@
 #define CLOSE_TIMEOUT_S 5
 #define READ_AHEAD 65536u
 
+static bool
+broker_init_tls(struct perf_broker *b, const struct perf_options *o, struct perf_error *error)
+{
+    const struct tls_certificate certificate = { o->tls_certificate, o->tls_key };
+    const bool shows_one = o->tls_certificate != NULL && o->tls_key != NULL;
+    b->scratch = mem_alloc_zeroed(sizeof(*b->scratch));
+    b->tls = tls_profile_create_client(o->tls_ca, o->tls_insecure, shows_one ? &certificate : NULL,
+                                       error->text, sizeof(error->text));
+    return b->tls != NULL;
+}
+
 bool
 perf_broker_init(struct perf_broker *b, const struct perf_options *o, struct perf_error *error)
 {
@@ -25,7 +37,7 @@ perf_broker_init(struct perf_broker *b, const struct perf_options *o, struct per
     if (code != 0)
         return perf_error_set(error, "cannot resolve host '%s': %s", o->target.host,
                               gai_strerror(code));
-    return true;
+    return !o->target.tls || broker_init_tls(b, o, error);
 }
 
 void
@@ -33,6 +45,10 @@ perf_broker_fini(struct perf_broker *b)
 {
     if (b->addresses != NULL)
         freeaddrinfo(b->addresses);
+    tls_profile_destroy(b->tls);
+    if (b->scratch != NULL)
+        transport_scratch_fini(b->scratch);
+    mem_free(b->scratch);
     *b = (struct perf_broker){ 0 };
 }
 
@@ -70,11 +86,37 @@ connection_connect(struct perf_connection *c, const struct perf_broker *b, struc
 }
 
 static bool
+connection_secure(struct perf_connection *c, const struct perf_broker *b, struct perf_error *error)
+{
+    const uint64_t deadline_ns = clock_monotonic_ns() + CALL_TIMEOUT_S * 1000000000ull;
+    if (b->tls == NULL)
+        return true;
+    c->scratch = b->scratch;
+    c->tls = transport_create_client(b->tls, c->fd, b->options->target.host, b->scratch);
+    enum transport_result result = TRANSPORT_WAITS;
+    while (result == TRANSPORT_WAITS && clock_monotonic_ns() < deadline_ns)
+        result = transport_handshake(c->tls);
+    if (result == TRANSPORT_DONE)
+        return true;
+    return perf_error_set(
+        error, "TLS with %s:%s: %s", b->options->target.host, b->options->target.port,
+        result == TRANSPORT_WAITS ? "no answer in time" : transport_problem(c->tls));
+}
+
+static ssize_t
+connection_write(struct perf_connection *c, const uint8_t *data, size_t size)
+{
+    const struct iovec piece = { (void *)(uintptr_t)data, size };
+    return c->tls != NULL ? transport_write(c->tls, &piece, 1)
+                          : send(c->fd, data, size, MSG_NOSIGNAL);
+}
+
+static bool
 connection_send(struct perf_connection *c, const void *data, size_t size, struct perf_error *error)
 {
     const uint8_t *at = data;
     while (size > 0) {
-        const ssize_t sent = send(c->fd, at, size, MSG_NOSIGNAL);
+        const ssize_t sent = connection_write(c, at, size);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0) {
@@ -92,10 +134,14 @@ static size_t
 connection_receive_some(struct perf_connection *c, uint8_t *at, size_t size,
                         struct perf_error *error)
 {
+    const uint64_t deadline_ns = clock_monotonic_ns() + CALL_TIMEOUT_S * 1000000000ull;
+    const struct iovec space = { at, size };
     ssize_t got;
     do {
-        got = recv(c->fd, at, size, 0);
-    } while (got < 0 && errno == EINTR);
+        got = c->tls != NULL ? transport_read(c->tls, &space, 1) : recv(c->fd, at, size, 0);
+        /* With TLS there are records that hold nothing for us. */
+    } while (got < 0 && (errno == EINTR || (c->tls != NULL && errno == EAGAIN &&
+                                            clock_monotonic_ns() < deadline_ns)));
     if (got > 0)
         return (size_t)got;
     c->broken = true;
@@ -117,10 +163,11 @@ connection_receive(struct perf_connection *c, uint8_t *at, size_t size, struct p
         if (left > 0) {
             memcpy(at, c->rest.data + c->rest_used, taken);
             c->rest_used += taken;
-        } else if (c->close_by_ns == 0) {
+        } else if (c->close_by_ns == 0 && c->tls == NULL) {
             taken = connection_receive_some(c, at, size, error);
         } else {
-            /* There may be a lot of deliveries in front of the broker's goodbye. */
+            /* There may be a lot of deliveries in front of the broker's goodbye; and TLS comes in
+             * records. */
             buf_reserve(&c->rest, READ_AHEAD);
             c->rest_used = 0;
             c->rest.size = connection_receive_some(c, c->rest.data, READ_AHEAD, error);
@@ -311,7 +358,7 @@ perf_connection_open(struct perf_connection *c, const struct perf_broker *b, con
 {
     *c = (struct perf_connection){ .fd = -1, .frame_max = b->options->frame_max };
     union amqp_method tune;
-    if (connection_connect(c, b, error) &&
+    if (connection_connect(c, b, error) && connection_secure(c, b, error) &&
         connection_login(c, &b->options->target, name, &tune, error) &&
         connection_negotiate(c, b->options, &tune, error))
         return true;
@@ -321,8 +368,14 @@ perf_connection_open(struct perf_connection *c, const struct perf_broker *b, con
 }
 
 void
-perf_connection_unblock(struct perf_connection *c)
+perf_connection_unblock(struct perf_connection *c, struct transport_scratch *scratch,
+                        struct buf *rest)
 {
+    buf_append(rest, c->rest.data + c->rest_used, c->rest.size - c->rest_used);
+    buf_fini(&c->rest);
+    c->rest_used = 0;
+    if (c->tls != NULL)
+        transport_use(c->tls, scratch);
     buf_fini(&c->in);
     fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK);
 }
@@ -332,6 +385,8 @@ perf_connection_return(struct perf_connection *c, struct bytes rest, uint32_t sk
 {
     buf_append_bytes(&c->rest, rest);
     c->skip = skip;
+    if (c->tls != NULL)
+        transport_use(c->tls, c->scratch);
 }
 
 void
@@ -379,6 +434,8 @@ perf_connection_await_close(struct perf_connection *c)
     if (c->fd >= 0)
         close(c->fd);
     c->fd = -1;
+    transport_destroy(c->tls);
+    c->tls = NULL;
     buf_fini(&c->in);
     buf_fini(&c->rest);
 }

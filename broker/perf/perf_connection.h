@@ -3,9 +3,9 @@
 
 /*
  * A connection to the broker, blocking: login, the calls that prepare a run, and the orderly close
- * at its end. In between a perf_link drives the same socket without blocking. Nothing is read ahead
- * of the frame that is waited for, so the two hand over without a rest. Owner: the main thread,
- * except while a worker runs the link.
+ * at its end. In between a perf_link drives the same socket without blocking. Of a plain one
+ * nothing is read ahead of the frame that is waited for; with TLS a rest may be handed over. Owner:
+ * the main thread, except while a worker runs the link.
  */
 
 #include "amqp/frame.h"
@@ -13,6 +13,7 @@
 #include "broker/base/buf.h"
 #include "broker/perf/perf_error.h"
 #include "broker/perf/perf_options.h"
+#include "certs/transport.h"
 
 struct addrinfo;
 
@@ -20,16 +21,20 @@ struct addrinfo;
 struct perf_broker {
     const struct perf_options *options;
     struct addrinfo *addresses;
+    struct tls_profile *tls;           /* NULL: plain. */
+    struct transport_scratch *scratch; /* Of the main thread. */
 };
 
 struct perf_connection {
-    int fd; /* -1 when closed. */
+    int fd;                /* -1 when closed. */
+    struct transport *tls; /* NULL: plain. */
+    struct transport_scratch *scratch;
     uint32_t frame_max;
     uint32_t heartbeat_s;
     bool broken;   /* No orderly close is possible: out of step, or the peer is gone. */
     struct buf in; /* The payload of the last frame read. */
-    /* While closing: octets received but not looked at, from rest_used on; and how many of those
-     * to come end the frame that the link was reading. */
+    /* While closing, and with TLS: octets received but not looked at, from rest_used on; and how
+     * many of those to come end the frame that the link was reading. */
     struct buf rest;
     size_t rest_used;
     uint32_t skip;
@@ -55,8 +60,10 @@ bool perf_connection_call(struct perf_connection *c, uint16_t channel,
 bool perf_connection_open_channel(struct perf_connection *c, uint16_t channel,
                                   struct perf_error *error);
 
-/* From now on a perf_link drives the socket; releases what only blocking use needs. */
-void perf_connection_unblock(struct perf_connection *c);
+/* From now on a perf_link drives the socket, on the thread of `scratch`; releases what only
+ * blocking use needs. What has been received already is appended to `rest`. */
+void perf_connection_unblock(struct perf_connection *c, struct transport_scratch *scratch,
+                             struct buf *rest);
 
 /* The link is done: `rest` was received and not used, after `skip` more octets of a frame. */
 void perf_connection_return(struct perf_connection *c, struct bytes rest, uint32_t skip);

@@ -16,7 +16,8 @@ perf_link_init(struct perf_link *link, struct perf_worker *w, struct perf_connec
                                 .received_ns = clock_monotonic_ns(),
                                 .read_size = PERF_INPUT_SIZE };
     list_init(&link->active);
-    perf_connection_unblock(c);
+    perf_connection_unblock(c, &w->tls_scratch, &link->partial);
+    link->readable = link->partial.size > 0;
     perf_worker_add(w, link);
 }
 
@@ -51,17 +52,34 @@ perf_link_fail(struct perf_link *link, const char *format, ...)
     perf_shared_fail(link->worker->shared, text);
 }
 
+/* How much to read at once. What a record of TLS holds cannot be left for later. */
+static size_t
+link_room(const struct perf_link *link, size_t space)
+{
+    if (link->connection->tls != NULL)
+        return space >= TRANSPORT_ROOM_LEAST ? space : 0;
+    return space < link->read_size ? space : link->read_size;
+}
+
+static ssize_t
+link_receive(struct perf_link *link, uint8_t *at, size_t room)
+{
+    const struct iovec space = { at, room };
+    return link->connection->tls != NULL ? transport_read(link->connection->tls, &space, 1)
+                                         : recv(link->connection->fd, at, room, 0);
+}
+
 bool
 perf_link_read(struct perf_link *link)
 {
     uint8_t *input = link->worker->input;
     size_t have = link->partial.size;
     const size_t space = PERF_INPUT_SIZE - have;
-    const size_t room = space < link->read_size ? space : link->read_size;
+    const size_t room = link_room(link, space);
     if (have > 0)
         memcpy(input, link->partial.data, have);
     if (link->readable && room > 0) {
-        const ssize_t got = recv(link->connection->fd, input + have, room, 0);
+        const ssize_t got = link_receive(link, input + have, room);
         if (got == 0) {
             perf_link_fail(link, "the broker closed a connection without a reason");
             return false;
@@ -71,7 +89,8 @@ perf_link_read(struct perf_link *link)
             return false;
         }
         /* Edge-triggered epoll tells of new octets after a short read. */
-        link->readable = got > 0 ? (size_t)got == room : errno == EINTR;
+        link->readable =
+            got > 0 ? (size_t)got == room || link->connection->tls != NULL : errno == EINTR;
         have += got > 0 ? (size_t)got : 0;
     }
     const uint64_t now = clock_monotonic_ns();
@@ -131,14 +150,23 @@ link_send(struct perf_link *link)
     iovec_add(parts, &count, link->large.data, 0, link->large.size);
     if (link->control_sent == 0)
         iovec_add(parts, &count, link->control.data, 0, link->control.size);
+    if (link->connection->tls != NULL)
+        return transport_write(link->connection->tls, parts, (int)count);
     const struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
     return sendmsg(link->connection->fd, &message, MSG_NOSIGNAL);
+}
+
+/* Encrypted octets wait, which writing nothing more sends. */
+static bool
+link_waits(const struct perf_link *link)
+{
+    return link->connection->tls != NULL && transport_waits(link->connection->tls);
 }
 
 bool
 perf_link_flush(struct perf_link *link)
 {
-    while (link_unsent(link) > 0) {
+    while (link_unsent(link) > 0 || link_waits(link)) {
         if (!link->writable || link->failed)
             return false;
         const ssize_t sent = link_send(link);

@@ -146,6 +146,18 @@ options_read(int argc, char **argv, struct perf_options *o, struct perf_error *e
     return true;
 }
 
+static bool
+options_check_tls(const struct perf_options *o, struct perf_error *error)
+{
+    const bool is_asked_for =
+        o->tls_ca != NULL || o->tls_insecure || o->tls_certificate != NULL || o->tls_key != NULL;
+    if (is_asked_for && !o->target.tls)
+        return perf_error_set(error, "options for TLS need a URI with amqps://");
+    if ((o->tls_certificate == NULL) != (o->tls_key == NULL))
+        return perf_error_set(error, "--tls-certificate and --tls-key belong together");
+    return true;
+}
+
 /* What only makes sense, or has a default, in the light of other options. */
 static bool
 options_complete(struct perf_options *o, struct perf_error *error)
@@ -168,7 +180,7 @@ options_complete(struct perf_options *o, struct perf_error *error)
     /* A prefetch below the batch of acknowledgements would wait for ever. */
     if (o->qos > 0 && o->ack_every > o->qos)
         o->ack_every = o->qos;
-    return perf_uri_parse(o->uri, &o->target, error);
+    return perf_uri_parse(o->uri, &o->target, error) && options_check_tls(o, error);
 }
 
 bool

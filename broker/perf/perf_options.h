@@ -52,6 +52,10 @@ struct perf_options {
     uint32_t frame_max;
     uint32_t threads; /* For producers, and as many for consumers. */
     bool use_millis;
+    const char *tls_ca; /* NULL: what the system trusts. */
+    bool tls_insecure;
+    const char *tls_certificate;
+    const char *tls_key;
     bool help;
     struct perf_uri target; /* Parsed from uri. */
 };

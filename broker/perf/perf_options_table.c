@@ -6,7 +6,8 @@
 /* clang-format off */
 const struct perf_option perf_options_table[] = {
     { "h", "uri", PERF_OPTION_TEXT, PLACE(uri), 0, 0, "URI",
-      "broker, as amqp://user:password@host:port/vhost (amqp://guest:guest@localhost:5672/%2F)" },
+      "broker, as amqp://user:password@host:port/vhost (amqp://guest:guest@localhost:5672/%2F), or "
+      "amqps:// for TLS" },
     { "x", "producers", PERF_OPTION_U32, PLACE(producers), 0, MILLION, "N",
       "connections that publish (1)" },
     { "y", "consumers", PERF_OPTION_U32, PLACE(consumers), 0, MILLION, "N",
@@ -78,6 +79,14 @@ const struct perf_option perf_options_table[] = {
     { "ms", "use-millis", PERF_OPTION_SWITCH, PLACE(use_millis), 0, 0, NULL,
       "stamp messages with wall clock milliseconds, for producers and consumers on different "
       "machines" },
+    { "ca", "tls-ca", PERF_OPTION_TEXT, PLACE(tls_ca), 0, 0, "FILE",
+      "with amqps: authorities that the broker's certificate may come from (those of the system)" },
+    { NULL, "tls-insecure", PERF_OPTION_SWITCH, PLACE(tls_insecure), 0, 0, NULL,
+      "with amqps: take any certificate of the broker" },
+    { NULL, "tls-certificate", PERF_OPTION_TEXT, PLACE(tls_certificate), 0, 0, "FILE",
+      "with amqps: certificate to show to the broker" },
+    { NULL, "tls-key", PERF_OPTION_TEXT, PLACE(tls_key), 0, 0, "FILE",
+      "with amqps: its key" },
     { "?", "help", PERF_OPTION_SWITCH, PLACE(help), 0, 0, NULL, "print this" },
 };
 /* clang-format on */

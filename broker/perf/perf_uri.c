@@ -96,14 +96,17 @@ uri_parse_address(struct bytes address, struct perf_uri *out)
 bool
 perf_uri_parse(const char *text, struct perf_uri *out, struct perf_error *error)
 {
-    *out = (struct perf_uri){ "guest", "guest", "localhost", "5672", "/" };
     struct bytes rest = bytes_of_string(text);
+    const bool tls = bytes_start_with(rest, BYTES_LITERAL("amqps://"));
+    *out = (struct perf_uri){ tls, "guest", "guest", "localhost", "5672", "/" };
+    if (tls)
+        out->port[3] = '1';
     /* The text may hold a password, so it is not repeated. */
-    if (bytes_start_with(rest, BYTES_LITERAL("amqps://")))
-        return perf_error_set(error, "URI: TLS is not supported here; use amqp://");
-    if (!bytes_start_with(rest, BYTES_LITERAL("amqp://")))
-        return perf_error_set(error, "URI: write it as amqp://user:password@host:port/vhost");
-    rest = bytes_of(rest.data + 7, rest.size - 7);
+    if (!tls && !bytes_start_with(rest, BYTES_LITERAL("amqp://")))
+        return perf_error_set(error, "URI: write it as amqp://user:password@host:port/vhost, or "
+                                     "amqps:// for TLS");
+    const size_t scheme_size = tls ? 8 : 7;
+    rest = bytes_of(rest.data + scheme_size, rest.size - scheme_size);
     struct bytes address = rest;
     struct bytes vhost = rest;
     if (!uri_cut(&vhost, '/', false, &address))

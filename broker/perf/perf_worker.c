@@ -66,6 +66,7 @@ perf_worker_fini(struct perf_worker *w)
         close(w->wake_fd);
     mem_free(w->links);
     mem_free(w->input);
+    transport_scratch_fini(&w->tls_scratch);
     w->links = NULL;
     w->input = NULL;
 }

@@ -17,6 +17,8 @@
 
 #include <pthread.h>
 
+#include "certs/transport.h"
+
 #define PERF_INPUT_SIZE (256u << 10)
 #define PERF_NEVER UINT64_MAX
 
@@ -70,7 +72,8 @@ struct perf_worker {
     uint64_t tick_at_ns; /* When all links are to be looked at. */
     uint64_t beat_at_ns; /* When heartbeats are due; PERF_NEVER without. */
     uint32_t unfinished;
-    uint8_t *input;            /* PERF_INPUT_SIZE octets for whichever link reads. */
+    uint8_t *input; /* PERF_INPUT_SIZE octets for whichever link reads. */
+    struct transport_scratch tls_scratch;
     enum perf_command command; /* Atomic. */
     bool finished;             /* Atomic: each link has done all it was to do. */
     struct perf_counters counters;

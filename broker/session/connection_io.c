@@ -1,7 +1,30 @@
 /* From octets to frames to handlers. */
 
+#include "broker/base/log.h"
 #include "broker/session/channel.h"
 #include "broker/session/connection.h"
+
+/* Somebody looks for why nothing works; the log is where. */
+static void
+log_wrong_protocol(const struct connection *c, struct bytes header)
+{
+    char octets[64];
+    const char *advice = "this port speaks AMQP 0-9-1";
+    if (header.data[0] == 0x16 && header.data[1] == 3)
+        advice = "the client speaks TLS on a port that speaks plain AMQP: let it use amqp://, or "
+                 "the port of an amqps listener";
+    else if (bytes_start_with(header, BYTES_LITERAL("AMQP")))
+        advice = "the client speaks another version of AMQP; this port speaks 0-9-1";
+    else if (bytes_start_with(header, BYTES_LITERAL("GET ")) ||
+             bytes_start_with(header, BYTES_LITERAL("POST ")) ||
+             bytes_start_with(header, BYTES_LITERAL("HEAD ")))
+        advice = "the client speaks HTTP; this port speaks AMQP 0-9-1";
+    atomic_fetch_add_explicit(&c->worker->broker->counters.handshakes_failed, 1,
+                              memory_order_relaxed);
+    log_warning("connection.wrong_protocol", "conn=%llu peer=%s octets=\"%s\" msg=\"%s\"",
+                (unsigned long long)c->id, c->peer, log_quote(header, octets, sizeof(octets)),
+                advice);
+}
 
 /* Eight octets decide whether we talk at all. Returns the octets used. */
 static size_t
@@ -16,6 +39,7 @@ feed_protocol_header(struct connection *c, const uint8_t *data, size_t size)
         connection_start_handshake(c);
         return AMQP_PROTOCOL_HEADER_SIZE;
     }
+    log_wrong_protocol(c, header);
     memcpy(output_reserve(&c->output, AMQP_PROTOCOL_HEADER_SIZE), AMQP_PROTOCOL_HEADER,
            AMQP_PROTOCOL_HEADER_SIZE);
     output_commit(&c->output, AMQP_PROTOCOL_HEADER_SIZE);

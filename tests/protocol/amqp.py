@@ -10,6 +10,7 @@ import time
 from typing import NamedTuple
 
 import codec
+import secure
 from codec import BY_NAME, ASYNCHRONOUS, WITH_CONTENT
 
 DEADLINE = 10.0
@@ -91,13 +92,29 @@ def publish_frames(channel, key='', body=b'', exchange='', properties=None, mand
     return method + header_frame(channel, len(body), properties) + body_frames(channel, body, piece)
 
 
+def connect(address, timeout):
+    """To a host and port, or to a path."""
+    if isinstance(address, str):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        sock.connect(address)
+        return sock
+    sock = socket.create_connection(address, timeout=timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
 class Wire:
     """A socket and AMQP frames, nothing more."""
 
-    def __init__(self, address, deadline=DEADLINE):
+    tls = None  # An SSLContext if everything goes over TLS.
+
+    def __init__(self, address, deadline=DEADLINE, tls=None):
         self.deadline = deadline
-        self.sock = socket.create_connection(address, timeout=deadline)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = connect(address, deadline)
+        tls = Wire.tls if tls is None else tls
+        if tls is not None:
+            self.sock = secure.SecureSocket(self.sock, tls)
         self.buffer = bytearray()
         self.frame_max = 131072
         self.heartbeats = 0

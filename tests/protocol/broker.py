@@ -52,6 +52,7 @@ class Broker:
     """`railmq serve` on a free port with an empty data directory."""
 
     own = True
+    tls_directory = None  # Of certificates, if everything goes over TLS.
 
     def __init__(self, railmq):
         self.railmq = railmq
@@ -87,10 +88,17 @@ class Broker:
         self.reader.start()
         return self.ready.wait(START_SECONDS) and self.alive()
 
+    def listening(self, address):
+        """Options that say where."""
+        where = f'{address[0]}:{address[1]}'
+        if self.tls_directory is None:
+            return ['--listen', where]
+        return ['--listen-tls', where, '--tls-dir', self.tls_directory]
+
     def spawn(self, address, data):
         """Another broker process; its caller waits for it."""
-        command = [self.railmq, 'serve', '--listen', f'{address[0]}:{address[1]}',
-                   '--data-dir', data, *self.arguments]
+        command = [self.railmq, 'serve', *self.listening(address), '--data-dir', data,
+                   *self.arguments]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, errors='replace')
 

@@ -7,14 +7,17 @@ import multiprocessing
 import os
 import random
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
+import amqp  # noqa: E402
 import broker as brokers  # noqa: E402
 import harness  # noqa: E402
+import secure  # noqa: E402
 
 
 def parse_arguments():
@@ -22,6 +25,7 @@ def parse_arguments():
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument('--railmq', help='binary to start, one process for each test file')
     target.add_argument('--broker', metavar='HOST:PORT', help='broker that is already running')
+    parser.add_argument('--tls', action='store_true', help='over TLS; only with --railmq')
     parser.add_argument('--jobs', type=int, default=4, help='test files at a time (%(default)s)')
     parser.add_argument('--seed', type=int, help='of the random tests (default: a new one)')
     parser.add_argument('--slow', action='store_true', help='also tests that wait 5 s and more')
@@ -71,6 +75,13 @@ def report(result, verbose):
     sys.stdout.flush()
 
 
+def go_over_tls(railmq, directory):
+    """Before the processes start, so that all of them do."""
+    secure.make_certificates(railmq, directory)
+    brokers.Broker.tls_directory = directory
+    amqp.Wire.tls = secure.client_context(directory)
+
+
 def main():
     options = parse_arguments()
     if options.seed is None:
@@ -78,11 +89,14 @@ def main():
     jobs = [(module.__name__, options) for module in modules()]
     counts = {'passed': 0, 'failed': 0, 'skipped': 0}
     began = time.monotonic()
-    with multiprocessing.Pool(options.jobs) as pool:
-        for results in pool.imap_unordered(run_file, jobs):
-            for result in results:
-                counts[result.status] += 1
-                report(result, options.verbose)
+    with tempfile.TemporaryDirectory(prefix='rail-protocol-tls-') as directory:
+        if options.tls:
+            go_over_tls(os.path.abspath(options.railmq), directory)
+        with multiprocessing.Pool(options.jobs) as pool:
+            for results in pool.imap_unordered(run_file, jobs):
+                for result in results:
+                    counts[result.status] += 1
+                    report(result, options.verbose)
     print(f'seed {options.seed}, {time.monotonic() - began:.1f} s')
     print(f'{counts["passed"]} passed, {counts["failed"]} failed' +
           (f', {counts["skipped"]} skipped' if counts['skipped'] else ''))

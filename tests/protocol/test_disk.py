@@ -30,7 +30,7 @@ class DiskBroker(Broker):
         with open(settings, 'w', encoding='utf-8') as file:
             file.write(f'version: 1\ntesting:\n  disk_free: {self.gauge}\n')
         command = [self.railmq, 'serve', '--config', settings, '--data-dir', data,
-                   '--listen', f'{address[0]}:{address[1]}']
+                   *self.listening(address)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, errors='replace')
 

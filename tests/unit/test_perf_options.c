@@ -103,7 +103,9 @@ test_mistakes_are_explained(void **state)
         { "perf -p", "--predeclared" },
         { "perf -x 100000 -X 65535", "channels" },
         { "perf -h http://localhost", "amqp://" },
-        { "perf -h amqps://localhost", "TLS" },
+        { "perf -h amqps://localhost:0", "port" },
+        { "perf -h amqp://localhost --tls-certificate a --tls-key b", "amqps://" },
+        { "perf -h amqps://localhost --tls-key b", "--tls-certificate" },
         { "perf -h amqp://localhost:0", "port" },
         { "perf -h amqp://localhost:x", "port" },
         { "perf -h amqp://localhost/%zz", "vhost" },
@@ -136,6 +138,11 @@ test_uri_parts(void **state)
     assert_string_equal(u.vhost, "/");
     assert_true(perf_uri_parse("amqp://", &u, &error));
     assert_string_equal(u.host, "localhost");
+    assert_false(u.tls);
+    assert_true(perf_uri_parse("amqps://u@h", &u, &error));
+    assert_true(u.tls);
+    assert_string_equal(u.host, "h");
+    assert_string_equal(u.port, "5671");
 }
 
 static void
