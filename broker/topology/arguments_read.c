@@ -304,8 +304,8 @@ read_octets(struct arguments_reader *r, const struct tree_node *node, struct byt
     for (size_t i = 0; fine && i < hex->text.size; i += 2) {
         const int high = hex_digit(hex->text.data[i]);
         const int low = hex_digit(hex->text.data[i + 1]);
-        const uint8_t octet = (uint8_t)(high << 4 | (low & 15));
         fine = high >= 0 && low >= 0;
+        const uint8_t octet = fine ? (uint8_t)(high * 16 + low) : 0;
         buf_append(&value, &octet, 1);
     }
     if (fine) {

@@ -1,6 +1,7 @@
 #include "test_topology.h"
 
 #include "amqp/table.h"
+#include "broker/config/file.h"
 #include "test_topology_goldens_values.h"
 
 #include <stdlib.h>
@@ -164,6 +165,36 @@ test_truncated(void **state)
     }
 }
 
+/* The examples of docs/CONFIGURATION.md are what they say they are. */
+static void
+test_documentation(void **state)
+{
+    (void)state;
+    struct buf page = { 0 };
+    size_t examples = 0;
+    assert_true(file_read(RAIL_SOURCE "/docs/CONFIGURATION.md", 1 << 20, &page));
+    buf_append(&page, "", 1);
+    unsetenv("ORDERS_PASSWORD");
+    for (char *at = (char *)page.data; (at = strstr(at, "```yaml\n")) != NULL; examples++) {
+        struct configuration c;
+        at += strlen("```yaml\n");
+        char *end = strstr(at, "```\n");
+        assert_non_null(end);
+        *end = 0;
+        /* In memory nothing can be included. */
+        char *include = strstr(at, "include:");
+        assert_non_null(include);
+        *include = '#';
+        expect_read(&c, at);
+        assert_int_equal(c.document.diagnostics.warning_count, 0);
+        assert_true(c.topology.count > 20);
+        configuration_fini(&c);
+        at = end + 1;
+    }
+    assert_int_equal(examples, 1);
+    buf_fini(&page);
+}
+
 int
 main(void)
 {
@@ -171,6 +202,7 @@ main(void)
         cmocka_unit_test(test_goldens),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_documentation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
