@@ -14,7 +14,7 @@
 struct column {
     const char *name;
     void (*put)(struct rows *r, const void *object); /* Exactly one cell. */
-    bool is_default; /* Shown to those who name no columns. */
+    bool is_default;                                 /* Shown to those who name no columns. */
     const char *doc;
 };
 

@@ -56,7 +56,7 @@ put_arguments(struct rows *r, const void *object)
 }
 
 const struct column exchange_columns[] = {
-    { "name", put_name, true, "Its name; the default exchange has none." },
+    { "name", put_name, true, "Its name." },
     { "vhost", put_vhost, false, "The virtual host it is in." },
     { "type", put_type, true, "direct, fanout, topic, headers, or an extension's." },
     { "durable", put_durable, true, "It survives a restart." },

@@ -31,7 +31,7 @@ void list_vhosts(struct broker *b, const struct selection *s, struct rows *r);
 struct queue **admin_queues(struct vhost *v, size_t *count);
 void admin_queues_release(struct queue **queues, size_t count);
 
-/* Calls `each` for every virtual host. */
+/* Calls `each` for every virtual host, without a lock; one of them may be deleted meanwhile. */
 void admin_each_vhost(struct broker *b, void (*each)(void *context, struct vhost *v),
                       void *context);
 

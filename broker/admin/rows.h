@@ -20,8 +20,8 @@ enum cell_kind {
 
 struct rows {
     struct buf text;
-    size_t count;    /* Of rows that are complete. */
-    size_t in_row;   /* Cells of the one that is not. */
+    size_t count;  /* Of rows that are complete. */
+    size_t in_row; /* Cells of the one that is not. */
 };
 
 void rows_fini(struct rows *r);

@@ -1,5 +1,8 @@
 #include "broker/admin/list_core.h"
 
+#include "broker/base/mem.h"
+#include "broker/core/vhosts.h"
+
 struct vhost_view {
     struct vhost *vhost;
     struct queue_totals totals;
@@ -7,10 +10,28 @@ struct vhost_view {
 
 #define VIEW(object) ((const struct vhost_view *)(object))
 
+struct vhost_array {
+    struct vhost **items;
+    size_t count;
+};
+
+static void
+collect(void *context, struct vhost *v, const struct vhost_spec *spec)
+{
+    struct vhost_array *all = context;
+    (void)spec;
+    all->items = mem_resize(all->items, (all->count + 1) * sizeof(struct vhost *));
+    all->items[all->count++] = v;
+}
+
 void
 admin_each_vhost(struct broker *b, void (*each)(void *context, struct vhost *v), void *context)
 {
-    each(context, b->vhost);
+    struct vhost_array all = { 0 };
+    broker_each_vhost(b, collect, &all);
+    for (size_t i = 0; i < all.count; i++)
+        each(context, all.items[i]);
+    mem_free(all.items);
 }
 
 static void

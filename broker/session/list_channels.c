@@ -274,8 +274,8 @@ list_channel_consumers(const struct channel *ch, const struct selection *s, stru
             .consumer = c,
             .channel = ch,
             .outstanding = c->outstanding,
-            .prefetch = c->prefetch_left == PREFETCH_UNLIMITED ? 0
-                                                               : c->prefetch_left + c->outstanding,
+            .prefetch =
+                c->prefetch_left == PREFETCH_UNLIMITED ? 0 : c->prefetch_left + c->outstanding,
             .is_active = !q->effective.single_active_consumer || q->active == c,
         };
         lock_release(&q->lock);

@@ -2,9 +2,10 @@
 
 #include "broker/base/clock.h"
 #include "broker/session/channel.h"
-#include "broker/session/peer_address.h"
+#include "broker/session/socket_name.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define CONNECTION(object) ((const struct connection *)(object))
 
@@ -37,7 +38,7 @@ put_name(struct rows *r, const void *object)
 {
     char name[2 * CONNECTION_PEER_SIZE + 8];
     char host[CONNECTION_PEER_SIZE];
-    socket_local_address(CONNECTION(object)->source.fd, host, sizeof(host));
+    socket_name(CONNECTION(object)->source.fd, host, sizeof(host));
     snprintf(name, sizeof(name), "%s -> %s", CONNECTION(object)->peer, host);
     cell_put_string(r, name);
 }
@@ -100,7 +101,7 @@ static void
 put_host(struct rows *r, const void *object)
 {
     char host[CONNECTION_PEER_SIZE];
-    socket_local_address(CONNECTION(object)->source.fd, host, sizeof(host));
+    socket_name(CONNECTION(object)->source.fd, host, sizeof(host));
     cell_put_text(r, address_host(host));
 }
 
@@ -108,7 +109,7 @@ static void
 put_port(struct rows *r, const void *object)
 {
     char host[CONNECTION_PEER_SIZE];
-    socket_local_address(CONNECTION(object)->source.fd, host, sizeof(host));
+    socket_name(CONNECTION(object)->source.fd, host, sizeof(host));
     put_port_of(r, host);
 }
 
@@ -197,7 +198,8 @@ const struct column connection_columns[] = {
     { "user", put_user, true, "Who has logged in." },
     { "peer_host", put_peer_host, true, "Address of the client." },
     { "peer_port", put_peer_port, true, "Port of the client." },
-    { "state", put_state, true, "running, blocked (by an alarm), flow, or a step of the handshake." },
+    { "state", put_state, true,
+      "running, blocked (by an alarm), flow, or a step of the handshake." },
     { "vhost", put_vhost, true, "The virtual host it works in." },
     { "channels", put_channels, true, "Open channels." },
     { "name", put_name, false, "Both addresses, as RabbitMQ names connections." },

@@ -15,7 +15,8 @@ ask_workers(struct server *s, survey_visit *visit, struct bytes vhost,
 {
     struct survey_question question = { .visit = visit, .selection = *selection };
     question.vhost_size = vhost.size;
-    memcpy(question.vhost, vhost.data, vhost.size);
+    if (vhost.size > 0)
+        memcpy(question.vhost, vhost.data, vhost.size);
     if (survey_ask(s, &question, ANSWER_TIMEOUT_MS, r))
         return true;
     snprintf(problem, problem_size,
@@ -53,8 +54,8 @@ const struct listing listings[] = {
       "its name, are left out.",
       true, binding_columns, &binding_column_count, run_bindings },
     { "vhosts", "Virtual hosts.", false, vhost_columns, &vhost_column_count, run_vhosts },
-    { "connections", "Connections of clients.", false, connection_columns,
-      &connection_column_count, run_connections },
+    { "connections", "Connections of clients.", false, connection_columns, &connection_column_count,
+      run_connections },
     { "channels", "Channels of all connections.", false, channel_columns, &channel_column_count,
       run_channels },
     { "consumers", "Consumers of the queues of a virtual host.", true, consumer_columns,
