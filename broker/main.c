@@ -1,5 +1,6 @@
 /* The executable: finds the subcommand and runs it. Everything it can do is a row of `commands`. */
 
+#include "broker/cli/admin_commands.h"
 #include "broker/cli/certs.h"
 #include "broker/cli/hash_password.h"
 #include "broker/cli/options.h"
@@ -12,7 +13,7 @@
 
 #include <stdio.h>
 
-#define HELP_INDENT 10
+#define HELP_INDENT 20
 
 static int help_main(int argc, char **argv);
 
@@ -46,20 +47,48 @@ static const struct subcommand {
     { "certs", "Make certificates for TLS.", certs_main },
     { "hash-password", "Print the hash of a password, for the configuration file.",
       hash_password_main },
+    { "status", "Say how a running broker is.", status_main },
+    { "list-queues", "List queues.", list_main },
+    { "list-exchanges", "List exchanges.", list_main },
+    { "list-bindings", "List bindings.", list_main },
+    { "list-vhosts", "List virtual hosts.", list_main },
+    { "list-connections", "List connections.", list_main },
+    { "list-channels", "List channels.", list_main },
+    { "list-consumers", "List consumers.", list_main },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",
       help_main },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
+/* "list_queues" is the same as "list-queues": other brokers have taught it to people's hands. */
+static bool
+name_matches(const char *name, const char *written)
+{
+    size_t i = 0;
+    while (name[i] != 0 && (name[i] == written[i] || (name[i] == '-' && written[i] == '_')))
+        i++;
+    return name[i] == 0 && written[i] == 0;
+}
+
 static const struct subcommand *
 command_find(const char *name)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(commands[i].name, name) == 0)
+        if (name_matches(commands[i].name, name))
             return &commands[i];
     }
     return NULL;
+}
+
+/* The command gets its own name as argv[0], however it was written. */
+static int
+command_run(const struct subcommand *command, int argc, char **argv)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "%s", command->name);
+    argv[0] = name;
+    return command->run(argc, argv);
 }
 
 static int
@@ -118,7 +147,7 @@ help_main(int argc, char **argv)
         return unknown_command(argv[1]);
     char option[] = "--help";
     char *words[] = { argv[1], option, NULL };
-    return command->run(2, words);
+    return command_run(command, 2, words);
 }
 
 static bool
@@ -139,5 +168,5 @@ main(int argc, char **argv)
     const struct subcommand *command = command_find(argv[1]);
     if (command == NULL)
         return unknown_command(argv[1]);
-    return command->run(argc - 1, argv + 1);
+    return command_run(command, argc - 1, argv + 1);
 }

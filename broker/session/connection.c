@@ -45,6 +45,7 @@ connection_create(struct worker *w, int fd, struct tls_profile *tls, const char 
     c->source = (struct loop_source){ .fd = fd, .ready = connection_ready };
     c->worker = w;
     c->id = atomic_fetch_add(&w->broker->next_connection_id, 1);
+    c->created_ms = w->loop.now_ms;
     c->frame_max = AMQP_FRAME_MAX_LEAST; /* Until tune-ok. */
     c->watched = EPOLLIN;
     c->timer.fire = connection_timer_fire;

@@ -63,6 +63,7 @@ struct connection {
     struct worker *worker;
     struct vhost *vhost; /* From open on. */
     uint64_t id;
+    uint64_t created_ms;
     enum connection_state state;
     unsigned pauses;  /* Set of connection_pause. */
     uint32_t watched; /* The epoll events we asked for. */

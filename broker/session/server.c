@@ -79,6 +79,7 @@ open_listeners(struct server *s, const struct config *config, char *problem, siz
             close_listeners(s);
             return false;
         }
+        s->ports[i] = listener_port(&s->listeners[i]);
         s->listener_count++;
     }
     return true;
@@ -234,6 +235,8 @@ server_start(struct server *s, const struct serve_setup *setup, char *problem, s
     const struct config *config = &setup->config;
     *s = (struct server){ .setup = setup };
     lock_init(&s->applying);
+    survey_init(&s->survey);
+    s->started_ms = clock_monotonic_ms();
     mail_init(&s->stop_listening, stop_listening);
     table_set_limits(config->limits.table_depth, config->limits.table_entries);
     if (!server_tls_open(s, problem, problem_size) ||
@@ -258,6 +261,7 @@ server_start(struct server *s, const struct serve_setup *setup, char *problem, s
 void
 server_stop(struct server *s)
 {
+    atomic_store(&s->is_stopping, true);
     loop_post(&s->workers[0].loop, &s->stop_listening);
 }
 
@@ -267,6 +271,7 @@ server_join(struct server *s)
     auth_stop(&s->broker); /* Workers wait for what it still owes them. */
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
+    survey_end(&s->survey);
     server_control_stop(s->control);
     /* Queues still push effects as they go, and the committer still wakes workers. */
     pager_stop(s->pager);
@@ -278,4 +283,5 @@ server_join(struct server *s)
     space_destroy(s->space);
     free_workers(s, s->worker_count);
     server_tls_close(s);
+    survey_fini(&s->survey);
 }

@@ -9,6 +9,7 @@
 #include "broker/session/connection.h"
 #include "broker/session/listener.h"
 #include "broker/session/serve.h"
+#include "broker/session/survey.h"
 #include "broker/session/worker.h"
 
 struct server {
@@ -29,6 +30,10 @@ struct server {
     struct mail stop_listening;   /* To worker 0, which watches the listeners. */
     struct server_control *control;
     const struct serve_setup *setup;
+    struct survey survey;
+    uint64_t started_ms;
+    uint16_t ports[CONFIG_LISTENERS_MAX]; /* Of the listeners; may be 0 in the configuration. */
+    atomic_bool is_stopping;
     struct lock applying; /* Plans are made and carried out one at a time. First in lock order. */
 };
 

@@ -4,7 +4,9 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/control/control.h"
+#include "broker/session/listings.h"
 #include "broker/session/server.h"
+#include "broker/session/server_status.h"
 #include "broker/session/server_topology.h"
 #include "persistence/store.h"
 #include "persistence/store_files.h"
@@ -108,9 +110,38 @@ on_export(void *context, struct control_client *client, struct bytes arguments)
     server_on_export(c->server, client);
 }
 
+/* "list WORDS", see listings.h. */
+static void
+on_list(void *context, struct control_client *client, struct bytes arguments)
+{
+    const struct server_control *c = context;
+    char problem[512];
+    struct rows rows = { 0 };
+    if (listing_answer(c->server, arguments, &rows, problem, sizeof(problem))) {
+        control_data(client, buf_bytes(&rows.text));
+        control_ok(client, "%zu rows", rows.count - 1);
+    } else {
+        control_error(client, "%s", problem);
+    }
+    rows_fini(&rows);
+}
+
+static void
+on_status(void *context, struct control_client *client, struct bytes arguments)
+{
+    const struct server_control *c = context;
+    struct rows rows = { 0 };
+    (void)arguments;
+    server_status(c->server, &rows);
+    control_data(client, buf_bytes(&rows.text));
+    control_ok(client, "%zu rows", rows.count);
+    rows_fini(&rows);
+}
+
 static const struct control_command commands[] = {
     { "ping", on_ping },   { "checkpoint", on_checkpoint }, { "plan", on_plan },
-    { "apply", on_apply }, { "export", on_export },
+    { "apply", on_apply }, { "export", on_export },         { "status", on_status },
+    { "list", on_list },
 };
 
 void

@@ -37,6 +37,8 @@ struct worker {
     struct list confirming;     /* Channels with publishes that wait for a commit. */
     struct mail committed_mail; /* Posted by the committer. */
     struct mail stop_mail;
+    struct mail survey_mail;   /* Somebody asks about what it owns. */
+    uint64_t survey_number;    /* The last one that it answered. */
     struct mail vhost_mail;    /* A virtual host was deleted. */
     struct timer alarm_timer;  /* Looks whether the alarm is over, while it is on. */
     struct timer housekeeping; /* Consumer timeouts. */

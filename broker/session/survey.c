@@ -1,0 +1,98 @@
+#include "broker/session/survey.h"
+
+#include "broker/base/clock.h"
+#include "broker/session/server.h"
+
+#include <time.h>
+
+void
+survey_init(struct survey *s)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&s->turn, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->answered, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+void
+survey_fini(struct survey *s)
+{
+    rows_fini(&s->rows);
+    pthread_cond_destroy(&s->answered);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->turn);
+}
+
+/* The rows are made without the lock, so that workers do not wait for each other. */
+void
+survey_deliver(struct mail *mail)
+{
+    struct worker *w = LIST_CONTAINER(mail, struct worker, survey_mail);
+    struct survey *s = &w->server->survey;
+    struct rows rows = { 0 };
+    pthread_mutex_lock(&s->lock);
+    const bool is_asked = s->is_open && w->survey_number != s->number;
+    const uint64_t number = s->number;
+    const struct survey_question question = s->question;
+    w->survey_number = number;
+    pthread_mutex_unlock(&s->lock);
+    if (!is_asked)
+        return;
+    question.visit(w, &question.selection, bytes_of(question.vhost, question.vhost_size), &rows);
+    pthread_mutex_lock(&s->lock);
+    if (s->is_open && s->number == number) {
+        rows_join(&s->rows, &rows);
+        s->waiting--;
+        pthread_cond_signal(&s->answered);
+    }
+    pthread_mutex_unlock(&s->lock);
+    rows_fini(&rows);
+}
+
+static bool
+wait_for_answers(struct survey *s, uint64_t deadline_ms)
+{
+    const struct timespec until = { (time_t)(deadline_ms / 1000u),
+                                    (long)(deadline_ms % 1000u) * 1000000L };
+    while (s->waiting > 0 && !s->is_over && clock_monotonic_ms() < deadline_ms)
+        pthread_cond_timedwait(&s->answered, &s->lock, &until);
+    return s->waiting == 0;
+}
+
+bool
+survey_ask(struct server *server, const struct survey_question *question, uint32_t timeout_ms,
+           struct rows *out)
+{
+    struct survey *s = &server->survey;
+    pthread_mutex_lock(&s->turn);
+    pthread_mutex_lock(&s->lock);
+    s->number++;
+    s->question = *question;
+    s->waiting = server->worker_count;
+    s->is_open = true;
+    pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        loop_post(&server->workers[i].loop, &server->workers[i].survey_mail);
+    pthread_mutex_lock(&s->lock);
+    const bool is_complete = wait_for_answers(s, clock_monotonic_ms() + timeout_ms);
+    s->is_open = false;
+    if (is_complete)
+        rows_join(out, &s->rows);
+    else
+        rows_fini(&s->rows);
+    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->turn);
+    return is_complete;
+}
+
+void
+survey_end(struct survey *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->is_over = true;
+    pthread_cond_broadcast(&s->answered);
+    pthread_mutex_unlock(&s->lock);
+}
