@@ -144,7 +144,8 @@ door_round_done(void *context, uint64_t round_number, enum round_outcome outcome
                   (unsigned long long)round_number);
     if (!atomic_load(&door->failed)) {
         ASSERT(round_number == atomic_load_explicit(&door->committed, memory_order_relaxed) + 1);
-        atomic_store_explicit(&door->committed, round_number, memory_order_release);
+        /* In one order with what those who wait for it do before they look (pager.c). */
+        atomic_store(&door->committed, round_number);
     }
     /* Before the notice: whoever was told to wait for room looks again because of it. */
     atomic_fetch_sub(&door->bytes_pending, door->round_bytes);
@@ -437,7 +438,7 @@ door_destroy(struct door *door)
 uint64_t
 door_committed(const struct door *door)
 {
-    return atomic_load_explicit(&door->committed, memory_order_acquire);
+    return atomic_load(&door->committed);
 }
 
 bool

@@ -170,6 +170,8 @@ apply_settle(struct sim_state *s, struct sim_log *log, const struct effect *e)
             struct sim_record *r = place < log->count ? &log->records[place] : NULL;
             rule(r != NULL && r->sequence == run.first + i,
                  "a settlement of a record that is not there", e);
+            if (r == NULL)
+                return; /* The rule does not return then, which not every compiler sees. */
             rule(r->died == SIM_NEVER, "a settlement of what was settled before", e);
             rule(r->weight == run.weight, "a settlement with another weight than the record's", e);
             bury(s, r);

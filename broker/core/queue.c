@@ -464,7 +464,9 @@ queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *lef
     else if (q->ready_count > 0 && queue_front_is_ready(q, &leaving))
         outcome = GET_DONE;
     else if (q->ready_count > 0)
-        outcome = GET_LATER;
+        outcome = front_level(q)->paged.is_broken && ready_front(front_level(q)) == NULL
+                      ? GET_BROKEN
+                      : GET_LATER;
     if (outcome == GET_DONE) {
         *out = queue_take(q);
         q->unacked_count++;

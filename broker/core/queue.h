@@ -201,8 +201,9 @@ bool queue_depart(struct queue *q, struct departure *departures, size_t count);
 
 enum get_outcome {
     GET_DONE,
-    GET_EMPTY, /* Or deleted. */
-    GET_LATER, /* There is a message, but it cannot be sent yet. */
+    GET_EMPTY,  /* Or deleted. */
+    GET_LATER,  /* There is a message, but it cannot be sent yet. */
+    GET_BROKEN, /* There is one, but the store cannot give it back: only a purge helps. */
 };
 
 /* Somebody who was told GET_LATER: gets mail when it is worth while to try again. */

@@ -374,9 +374,11 @@ page_load(struct queue *q, struct page *page, size_t *count)
     return NULL;
 }
 
-/* A page that is in the swap: it is read, and what is left of it waits to be written again. */
+/* A page that is in the swap: it is read, and what is left of it waits to be written again. The
+ * lock is held, but while reading. */
 static void
-sweep_written_page(struct sweep *s, struct due_range *range, struct paged *p, struct page *page)
+sweep_written_page(struct sweep *s, struct due_range *range, struct paged *p,
+                   struct page *page) UNCHECKED_LOCKING
 {
     struct queue *q = s->queue;
     size_t count;

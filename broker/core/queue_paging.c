@@ -282,7 +282,8 @@ read_page(struct fetch *f)
     f->failed = !pager_read_page(f->queue->pager, &f->page->place, &octets);
     struct bytes rest = buf_bytes(&octets);
     struct record record;
-    for (size_t i = 0; !f->failed && payload_next(&rest, &record); i++) {
+    size_t count = 0;
+    for (size_t i = 0; !f->failed && payload_next(&rest, &record); i++, count++) {
         struct entry e = { .sequence = f->page->first + record.offset };
         if (i < f->page->taken)
             continue;
@@ -290,6 +291,7 @@ read_page(struct fetch *f)
         if (!f->failed)
             entries_push(&f->others, &e);
     }
+    f->failed = f->failed || count != f->page->count;
     buf_fini(&octets);
 }
 
@@ -387,7 +389,7 @@ fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
 static void
 note_broken(struct queue *q, struct paged *p)
 {
-    p->is_broken = true;
+    p->is_broken = true; /* Whoever waits for the front is told when the queue is resumed. */
     log_error("queue.broken",
               "queue=\"%.*s\" ready=%zu msg=\"its next message cannot be read: nothing of this "
               "queue is delivered until it is purged, or the broker is started on a sound store; "

@@ -247,11 +247,29 @@ channel_raise(struct channel *ch, const struct amqp_exception *ex)
                  .class_id = (uint16_t)(ex->method_id >> 16), .method_id = (uint16_t)ex->method_id);
 }
 
+/* The first delivery that has been out for too long: queues may allow less than the broker does.
+ * `timeout_ms` becomes what it was allowed. */
+static const struct unacked_item *
+find_overdue(struct channel *ch, uint64_t now_ms, uint64_t *timeout_ms)
+{
+    size_t place = 0;
+    const struct unacked_item *item;
+    const uint64_t general_ms = *timeout_ms == 0 ? UINT64_MAX : *timeout_ms;
+    while ((item = unacked_next(&ch->unacked, &place)) != NULL) {
+        const uint64_t own_ms = atomic_load(&item->settle.queue->limits.consumer_timeout_ms);
+        *timeout_ms = own_ms < general_ms ? own_ms : general_ms;
+        if (now_ms - item->sent_ms >= *timeout_ms)
+            return item;
+    }
+    return NULL;
+}
+
 void
 channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms)
 {
-    const struct unacked_item *oldest = unacked_oldest(&ch->unacked);
-    if (ch->state != CHANNEL_OPEN || oldest == NULL || now_ms - oldest->sent_ms < timeout_ms)
+    const struct unacked_item *oldest =
+        ch->state == CHANNEL_OPEN ? find_overdue(ch, now_ms, &timeout_ms) : NULL;
+    if (oldest == NULL)
         return;
     char queue[300];
     log_warning("consumer.timeout",

@@ -175,6 +175,15 @@ consume_queue(struct channel *ch, const struct amqp_basic_consume *m, struct que
                       BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));
 }
 
+static bool
+may_consume(const struct channel *ch, const struct queue *q, struct amqp_exception *ex)
+{
+    return q->effective.type != QUEUE_QUORUM || atomic_load(&ch->shared.limit) == 0 ||
+           amqp_raise(ex, AMQP_NOT_IMPLEMENTED,
+                      "queue '%.*s' in vhost '%.*s' does not support global qos",
+                      BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));
+}
+
 bool
 on_basic_consume(struct channel *ch, const struct amqp_basic_consume *m, struct amqp_exception *ex)
 {
@@ -192,7 +201,7 @@ on_basic_consume(struct channel *ch, const struct amqp_basic_consume *m, struct 
     struct queue *q = channel_read_queue(ch, m->queue, ex);
     if (q == NULL)
         return false;
-    const bool ok = consume_queue(ch, m, q, tag, ex);
+    const bool ok = may_consume(ch, q, ex) && consume_queue(ch, m, q, tag, ex);
     queue_unref(q);
     return ok;
 }

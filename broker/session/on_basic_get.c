@@ -30,9 +30,11 @@ reply_get_ok(struct channel *ch, struct queue *q, const struct entry *e, size_t 
                                    });
 }
 
-/* Sends the answer; false if it has to wait, and the getter will hear when. */
+/* Sends the answer, or raises the exception; false if it has to wait, and the getter will hear
+ * when. */
 static bool
-try_get(struct channel *ch, struct queue *q, bool no_ack, struct getter *getter)
+try_get(struct channel *ch, struct queue *q, bool no_ack, struct getter *getter,
+        struct amqp_exception *ex)
 {
     struct entry e;
     size_t left;
@@ -42,6 +44,12 @@ try_get(struct channel *ch, struct queue *q, bool no_ack, struct getter *getter)
         return true;
     case GET_EMPTY:
         CHANNEL_SEND(ch, basic_get_empty, .reserved_cluster_id = BYTES_NONE);
+        return true;
+    case GET_BROKEN:
+        amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                   "queue '%.*s' in vhost '%.*s' cannot be read: its store is damaged, see the "
+                   "broker's log; purging it gives up what is in it",
+                   BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));
         return true;
     case GET_LATER:
         return false;
@@ -55,8 +63,11 @@ retry_get(struct mail *mail)
     struct pending_get *g = LIST_CONTAINER(mail, struct pending_get, getter.mail);
     struct connection *c = g->connection;
     struct channel *ch = connection_find_channel(c, g->channel);
-    if (ch != NULL && !try_get(ch, g->queue, g->no_ack, &g->getter))
+    struct amqp_exception ex = { .method_id = AMQP_ID_basic_get };
+    if (ch != NULL && !try_get(ch, g->queue, g->no_ack, &g->getter, &ex))
         return;
+    if (ch != NULL && ex.code != 0)
+        channel_raise(ch, &ex);
     batch_flush(c->worker);
     pending_get_drop(c);
     connection_resume(c, PAUSE_GET);
@@ -94,14 +105,28 @@ wait_for_front(struct channel *ch, struct queue *q, bool no_ack)
     loop_post(g->getter.loop, &g->getter.mail); /* It may be ready by now. */
 }
 
+/* As RabbitMQ's quorum queues have it: the one active consumer is not passed over. */
+static bool
+may_get(const struct queue *q, struct amqp_exception *ex)
+{
+    return q->effective.type != QUEUE_QUORUM || !q->effective.single_active_consumer ||
+           amqp_raise(ex, AMQP_RESOURCE_LOCKED,
+                      "cannot obtain access to locked queue '%.*s' in vhost '%.*s'. basic.get "
+                      "operations are not supported by quorum queues with single active consumer",
+                      BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));
+}
+
 bool
 on_basic_get(struct channel *ch, const struct amqp_basic_get *m, struct amqp_exception *ex)
 {
     struct queue *q = channel_read_queue(ch, m->queue, ex);
     if (q == NULL)
         return false;
-    if (!try_get(ch, q, m->no_ack, NULL))
+    const uint32_t before = ex->code;
+    bool ok = may_get(q, ex);
+    if (ok && !try_get(ch, q, m->no_ack, NULL, ex))
         wait_for_front(ch, q, m->no_ack);
+    ok = ok && ex->code == before;
     queue_unref(q);
-    return true;
+    return ok;
 }

@@ -116,6 +116,11 @@ on_queue_declare(struct channel *ch, const struct amqp_queue_declare *m, struct 
         return amqp_raise(ex, AMQP_ACCESS_REFUSED,
                           "queue name '%.*s' contains reserved prefix 'amq.*'", BYTES_ARGS(name));
     char generated[8 + 23] = "amq.gen-";
+    struct table_field type;
+    if (name.size == 0 && table_find(m->arguments, BYTES_LITERAL("x-queue-type"), &type) &&
+        bytes_equal(type.value, BYTES_LITERAL("quorum")))
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                          "Cannot declare a server-named queue for type rabbit_quorum_queue");
     if (name.size == 0) {
         rand_name(generated + 8);
         name = bytes_of_string(generated);

@@ -124,9 +124,8 @@ static void
 housekeeping_start(struct worker *w)
 {
     const uint64_t timeout_ms = w->broker->config->limits.consumer_timeout_ms;
-    if (timeout_ms == 0)
-        return;
-    const uint64_t period_ms = timeout_ms < HOUSEKEEPING_MS ? timeout_ms : HOUSEKEEPING_MS;
+    const uint64_t period_ms =
+        timeout_ms != 0 && timeout_ms < HOUSEKEEPING_MS ? timeout_ms : HOUSEKEEPING_MS;
     timer_start(&w->loop, &w->housekeeping, w->loop.now_ms + period_ms);
 }
 
