@@ -289,8 +289,9 @@ struct restoring {
     bool is_sound;
 };
 
+/* Whoever calls notes_each holds the lock, which comes before the notes'. */
 static void
-restore_one(void *context, struct bytes key, struct bytes value)
+restore_one(void *context, struct bytes key, struct bytes value) UNCHECKED_LOCKING
 {
     struct restoring *r = context;
     struct policy_spec spec = { .is_operators = r->is_operators };
@@ -302,17 +303,17 @@ restore_one(void *context, struct bytes key, struct bytes value)
     r->is_sound = r->is_sound && pattern != NULL;
     if (pattern == NULL)
         return;
-    lock_acquire(&r->policies->lock);
     insert(r->policies, &spec, pattern);
-    lock_release(&r->policies->lock);
 }
 
 bool
 policies_restore(struct policies *p)
 {
     struct restoring r = { .policies = p, .is_sound = true };
+    lock_acquire(&p->lock);
     notes_each(p->notes, BYTES_LITERAL(KEY_POLICY), restore_one, &r);
     r.is_operators = true;
     notes_each(p->notes, BYTES_LITERAL(KEY_OPERATORS), restore_one, &r);
+    lock_release(&p->lock);
     return r.is_sound;
 }

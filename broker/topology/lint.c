@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+/* Of those whose dead letters may go round; a multiple of 64. */
+#define CYCLE_QUEUES_MAX 1024
+
 struct lint {
     const struct topology *t;
     struct diagnostics *d;
@@ -182,10 +185,11 @@ leads_to(const struct lint *l, const struct topology_item *from, const struct to
     const struct topology_item *x =
         topology_find_named(l->t, TOPOLOGY_EXCHANGE, from->vhost, exchange);
     const bool is_fanout = is_type(x, "fanout");
-    for (size_t i = 0; i < l->t->count; i++) {
-        const struct topology_item *b = &l->t->items[i];
-        if (b->kind != TOPOLOGY_BINDING || b->to_exchange || !bytes_equal(b->vhost, to->vhost) ||
-            !bytes_equal(b->name, to->name) || !bytes_equal(b->other, exchange))
+    size_t count;
+    const struct topology_item *bindings = topology_bindings_to(l->t, to, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct topology_item *b = &bindings[i];
+        if (!bytes_equal(b->other, exchange))
             continue;
         if (is_fanout || bytes_equal(b->key, BYTES_LITERAL("#")) ||
             (has_key && bytes_equal(key, b->key)))
@@ -194,40 +198,63 @@ leads_to(const struct lint *l, const struct topology_item *from, const struct to
     return false;
 }
 
-/* Follows dead letters from queue to queue; each has one exchange, but that may lead to several.
- * `seen` is marked by index. */
+/* Queues that drop dead letters by themselves, and for each the set of those it leads to, as bits.
+ */
+struct cycles {
+    size_t queues[CYCLE_QUEUES_MAX]; /* Their items. */
+    size_t count;
+    uint64_t reach[CYCLE_QUEUES_MAX][CYCLE_QUEUES_MAX / 64];
+};
+
 static bool
-comes_back(const struct lint *l, size_t at, size_t start, bool *seen)
+reaches(const struct cycles *c, size_t from, size_t to)
 {
-    size_t *ahead = mem_alloc(l->t->count * sizeof(*ahead));
-    size_t count = 0;
-    bool found = false;
-    ahead[count++] = at;
-    while (count > 0 && !found) {
-        const size_t from = ahead[--count];
-        for (size_t to = 0; to < l->t->count && !found; to++) {
-            if (l->t->items[to].kind != TOPOLOGY_QUEUE || seen[to] ||
-                !leads_to(l, &l->t->items[from], &l->t->items[to]))
-                continue;
-            found = to == start;
-            seen[to] = true;
-            ahead[count++] = to;
-        }
-    }
-    mem_free(ahead);
-    return found;
+    return (c->reach[from][to / 64] >> (to % 64) & 1u) != 0;
 }
 
-static void
-lint_cycle(const struct lint *l, size_t index)
+static bool
+collect_droppers(const struct lint *l, struct cycles *c)
 {
-    const struct topology_item *q = &l->t->items[index];
-    struct bytes exchange;
-    if (!arguments_text(q->values[QUEUE_ARGUMENTS], "x-dead-letter-exchange", &exchange))
-        return;
-    bool *seen = mem_alloc_zeroed(l->t->count * sizeof(*seen));
-    if (comes_back(l, index, index, seen)) {
+    for (size_t i = 0; i < l->t->count; i++) {
+        const struct topology_item *q = &l->t->items[i];
+        if (q->kind != TOPOLOGY_QUEUE || !drops_by_itself(q->values[QUEUE_ARGUMENTS]) ||
+            !arguments_have(q->values[QUEUE_ARGUMENTS], "x-dead-letter-exchange"))
+            continue;
+        if (c->count == CYCLE_QUEUES_MAX)
+            return false;
+        c->queues[c->count++] = i;
+    }
+    return true;
+}
+
+/* From who leads to whom to who reaches whom. */
+static void
+close_reach(const struct lint *l, struct cycles *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t j = 0; j < c->count; j++)
+            if (leads_to(l, &l->t->items[c->queues[i]], &l->t->items[c->queues[j]]))
+                c->reach[i][j / 64] |= UINT64_C(1) << (j % 64);
+    for (size_t k = 0; k < c->count; k++)
+        for (size_t i = 0; i < c->count; i++)
+            for (size_t word = 0; reaches(c, i, k) && word < CYCLE_QUEUES_MAX / 64; word++)
+                c->reach[i][word] |= c->reach[k][word];
+}
+
+/* In a file of very many such queues they are not looked for: it would take long. */
+static void
+lint_cycles(const struct lint *l)
+{
+    struct cycles *c = mem_alloc_zeroed(sizeof(*c));
+    if (collect_droppers(l, c))
+        close_reach(l, c);
+    else
+        c->count = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct topology_item *q = &l->t->items[c->queues[i]];
         struct buf text = { 0 };
+        if (!reaches(c, i, i))
+            continue;
         append_item(&text, q->kind, q->name);
         diagnostics_warning(l->d, DIAGNOSTIC_CYCLE, q->place,
                             "a message is dropped when it comes to a queue for the second time",
@@ -235,7 +262,7 @@ lint_cycle(const struct lint *l, size_t index)
                             BYTES_ARGS(buf_bytes(&text)));
         buf_fini(&text);
     }
-    mem_free(seen);
+    mem_free(c);
 }
 
 /* Somebody's alternate exchange, or for dead letters. */
@@ -282,19 +309,14 @@ is_fed(const struct lint *l, struct bytes vhost, struct bytes name)
 static void
 lint_reach(const struct lint *l, const struct topology_item *q)
 {
-    bool has_bindings = false;
     struct buf text = { 0 };
-    for (size_t i = 0; i < l->t->count; i++) {
-        const struct topology_item *b = &l->t->items[i];
-        if (b->kind != TOPOLOGY_BINDING || b->to_exchange || !bytes_equal(b->vhost, q->vhost) ||
-            !bytes_equal(b->name, q->name))
-            continue;
-        has_bindings = true;
-        if (is_fed(l, q->vhost, b->other))
-            return;
-    }
-    if (!has_bindings)
+    size_t count;
+    const struct topology_item *bindings = topology_bindings_to(l->t, q, &count);
+    if (count == 0)
         return; /* The default exchange leads to it: that is how it is meant. */
+    for (size_t i = 0; i < count; i++)
+        if (is_fed(l, q->vhost, bindings[i].other))
+            return;
     append_item(&text, q->kind, q->name);
     diagnostics_warning(l->d, DIAGNOSTIC_UNREACHABLE, q->place,
                         "bind the internal exchange to another one, or set internal: false",
@@ -304,9 +326,8 @@ lint_reach(const struct lint *l, const struct topology_item *q)
 }
 
 static void
-lint_item(const struct lint *l, size_t index)
+lint_item(const struct lint *l, const struct topology_item *item)
 {
-    const struct topology_item *item = &l->t->items[index];
     switch (item->kind) {
     case TOPOLOGY_BINDING:
         lint_binding(l, item);
@@ -320,7 +341,6 @@ lint_item(const struct lint *l, size_t index)
         return;
     case TOPOLOGY_QUEUE:
         lint_dead_letters(l, item);
-        lint_cycle(l, index);
         lint_reach(l, item);
         return;
     case TOPOLOGY_VHOST:
@@ -337,6 +357,7 @@ topology_lint(const struct topology *t, struct diagnostics *d)
     const struct lint l = { .t = t, .d = d };
     const size_t errors = d->count;
     for (size_t i = 0; i < t->count; i++)
-        lint_item(&l, i);
+        lint_item(&l, &t->items[i]);
+    lint_cycles(&l);
     return d->count == errors;
 }

@@ -267,6 +267,39 @@ topology_find(const struct topology *t, const struct topology_item *names)
     return NULL;
 }
 
+static bool
+leads_to(const struct topology_item *binding, const struct topology_item *first)
+{
+    return binding->kind == TOPOLOGY_BINDING && binding->to_exchange == first->to_exchange &&
+           bytes_equal(binding->vhost, first->vhost) && bytes_equal(binding->name, first->name);
+}
+
+const struct topology_item *
+topology_bindings_to(const struct topology *t, const struct topology_item *destination,
+                     size_t *count)
+{
+    /* Source, key and arguments are empty, so it comes before all of them. */
+    const struct topology_item first = {
+        .kind = TOPOLOGY_BINDING,
+        .vhost = destination->vhost,
+        .name = destination->name,
+        .to_exchange = destination->kind == TOPOLOGY_EXCHANGE,
+    };
+    size_t low = 0;
+    size_t high = t->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (topology_order(&t->items[middle], &first) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *count = 0;
+    while (low + *count < t->count && leads_to(&t->items[low + *count], &first))
+        ++*count;
+    return *count == 0 ? NULL : &t->items[low];
+}
+
 const struct topology_item *
 topology_find_named(const struct topology *t, enum topology_kind kind, struct bytes vhost,
                     struct bytes name)

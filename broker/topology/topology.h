@@ -189,6 +189,12 @@ const struct topology_item *topology_find(const struct topology *t,
 const struct topology_item *topology_find_named(const struct topology *t, enum topology_kind kind,
                                                 struct bytes vhost, struct bytes name);
 
+/* The bindings to a queue or an exchange of a sorted topology, which lie one behind the other; NULL
+ * without any. */
+const struct topology_item *topology_bindings_to(const struct topology *t,
+                                                 const struct topology_item *destination,
+                                                 size_t *count);
+
 /* What AMQP predeclares under that name, but for its vhost; NULL: nothing. */
 const struct topology_item *topology_predeclared(struct bytes exchange);
 

@@ -164,10 +164,11 @@ static bool
 write_bindings(struct writer *w, const struct topology_item *to, size_t depth)
 {
     bool any = false;
-    for (size_t i = 0; i < w->t->count; i++) {
-        const struct topology_item *b = &w->t->items[i];
-        if (!is_of(b, TOPOLOGY_BINDING, to->vhost) || !bytes_equal(b->name, to->name) ||
-            b->to_exchange != (to->kind == TOPOLOGY_EXCHANGE))
+    size_t count;
+    const struct topology_item *bindings = topology_bindings_to(w->t, to, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct topology_item *b = &bindings[i];
+        if (!can_write(b))
             continue;
         if (!any) {
             indent(w, depth);
@@ -196,13 +197,8 @@ needs_writing(const struct writer *w, const struct topology_item *item)
 {
     if (item->kind != TOPOLOGY_EXCHANGE || topology_predeclared(item->name) == NULL)
         return true;
-    for (size_t i = 0; i < w->t->count; i++) {
-        const struct topology_item *b = &w->t->items[i];
-        if (is_of(b, TOPOLOGY_BINDING, item->vhost) && b->to_exchange &&
-            bytes_equal(b->name, item->name))
-            return true;
-    }
-    return false;
+    size_t count;
+    return topology_bindings_to(w->t, item, &count) != NULL;
 }
 
 static void

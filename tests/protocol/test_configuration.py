@@ -278,6 +278,35 @@ vhosts:
         check('svc' not in ground.run('export'), 'the user is still there')
 
 
+@test(process=True)
+def policies_are_in_force(t):
+    """On queues that are there, and no more once they are gone; also after a restart."""
+    policy = ('vhosts: {/: {queues: {q: {}}, policies: {p: {pattern: "^q$$", priority: 1, '
+              'definition: {max-length: 2}}}}}\n')
+    with Ground(t) as ground:
+        file = ground.path('policy.yaml', 'vhosts: {/: {queues: {q: {}}}}\n')
+        ground.run('apply', file)
+
+        def kept(count):
+            connection = ground.pika()
+            channel = connection.channel()
+            channel.queue_purge('q')
+            channel.confirm_delivery()
+            for _ in range(count):
+                channel.basic_publish('', 'q', b'x', pika.BasicProperties(delivery_mode=2))
+            found = channel.queue_declare('q', passive=True).method.message_count
+            connection.close()
+            return found
+        equal(kept(5), 5, 'messages without a policy')
+        ground.run('apply', ground.write(policy, file))
+        equal(kept(5), 2, 'messages with a policy')
+        ground.restart()
+        equal(ground.plan(file), 'no changes\n', 'plan after a restart')
+        equal(kept(5), 2, 'messages after a restart')
+        ground.run('apply', '--prune', ground.write('vhosts: {/: {queues: {q: {}}}}\n', file))
+        equal(kept(5), 5, 'messages once the policy is gone')
+
+
 DEFINITIONS = {
     'rabbit_version': '3.13.7', 'rabbitmq_version': '3.13.7', 'product_name': 'RabbitMQ',
     'users': [{'name': 'app', 'hashing_algorithm': 'rabbit_password_hashing_sha256',
