@@ -2,6 +2,7 @@
 
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
+#include "certs/transport_internal.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -135,7 +136,7 @@ set_verify(SSL_CTX *context, struct tls_material *m, const struct tls_settings *
         return tls_fail(problem,
                         "clients shall show certificates, but client_ca does not say whose "
                         "are good");
-    SSL_CTX_set_verify(context, modes[s->verify], NULL);
+    SSL_CTX_set_verify(context, modes[s->verify], transport_verify);
     SSL_CTX_set_verify_depth(context, s->depth > 0 ? (int)s->depth : DEPTH_DEFAULT);
     m->identity = s->identity;
     return trust(context, m, s->client_ca, problem);
@@ -227,7 +228,8 @@ tls_context_create_client(const char *ca, bool insecure, const struct tls_certif
 {
     struct tls_material *m;
     SSL_CTX *context = context_new(TLS_client_method(), &m);
-    SSL_CTX_set_verify(context, insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(context, insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+                       insecure ? NULL : transport_verify);
     if (load_client(context, m, ca, certificate, problem))
         return context;
     SSL_CTX_free(context);

@@ -101,6 +101,7 @@ transport_new(struct tls_profile *p, int fd, struct transport_scratch *s)
     BIO_set_data(bio, t);
     BIO_set_init(bio, 1);
     SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_app_data(t->ssl, t);
     transport_use(t, s);
     return t;
 }

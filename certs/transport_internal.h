@@ -28,6 +28,9 @@ struct transport {
 void transport_fail(struct transport *t, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The library finds the peer's certificate wanting: says which one and why. */
+int transport_verify(int is_fine, X509_STORE_CTX *store);
+
 /* Turns what the library says about its last failure into transport_problem. */
 void transport_explain(struct transport *t);
 

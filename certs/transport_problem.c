@@ -46,17 +46,20 @@ transport_check_beginning(struct transport *t, struct bytes octets)
     return false;
 }
 
-static void
-explain_certificate(struct transport *t)
+int
+transport_verify(int is_fine, X509_STORE_CTX *store)
 {
-    char subject[120] = "";
-    const char *why = X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
-    X509 *certificate = SSL_get0_peer_certificate(t->ssl);
-    if (certificate != NULL) {
-        char raw[120] = "";
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct transport *t = SSL_get_app_data(ssl);
+    X509 *certificate = X509_STORE_CTX_get0_cert(store);
+    if (is_fine)
+        return 1;
+    char raw[120] = "";
+    char subject[120];
+    const char *why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(store));
+    if (certificate != NULL)
         X509_NAME_oneline(X509_get_subject_name(certificate), raw, sizeof(raw));
-        log_quote(bytes_of_string(raw), subject, sizeof(subject));
-    }
+    log_quote(bytes_of_string(raw), subject, sizeof(subject));
     if (t->is_client)
         transport_fail(t, "the server's certificate %s is not accepted: %s", subject, why);
     else
@@ -64,6 +67,7 @@ explain_certificate(struct transport *t)
                        "the client's certificate %s is not accepted: %s (client_ca says whom to "
                        "trust)",
                        subject, why);
+    return 0;
 }
 
 /* Reasons for which there is more to say than the library says. */
@@ -117,9 +121,6 @@ transport_explain(struct transport *t)
         transport_fail(t, "the peer hung up in the middle of the TLS handshake");
     else if (t->ended)
         return; /* Many say no goodbye. */
-    else if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
-             ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
-        explain_certificate(t);
     else if (known != NULL)
         transport_fail(t, "%s", known);
     else

@@ -125,12 +125,17 @@ class Broker:
     def __init__(self, executable, data_directory):
         self.executable = executable
         self.data_directory = data_directory
+        self.tls_directory = data_directory + "-tls"
         self.host = "127.0.0.1"
         self.process = None
 
     def start(self):
+        trouble = run_command([self.executable, "certs", "init", self.tls_directory])
+        if trouble:
+            raise Failure(trouble)
         for attempt in range(1, START_ATTEMPTS + 1):
             self.port = free_port()
+            self.tls_port = free_port()
             if self.start_once():
                 return
             self.process.wait()
@@ -148,6 +153,8 @@ class Broker:
         self.ready = False
         self.settled = threading.Event()
         command = [self.executable, "serve", "--listen", "%s:%d" % (self.host, self.port)]
+        command += ["--listen-tls", "%s:%d" % (self.host, self.tls_port)]
+        command += ["--tls-dir", self.tls_directory]
         try:
             self.process = subprocess.Popen(
                 [*command, "--data-dir", self.data_directory],
@@ -264,6 +271,8 @@ class Report:
 def run_all(programs, address, broker, pool, report):
     host, port = address
     environment = dict(os.environ, AMQP_HOST=host, AMQP_PORT=str(port))
+    if broker is not None:
+        environment.update(AMQPS_PORT=str(broker.tls_port), AMQPS_DIRECTORY=broker.tls_directory)
 
     def run_and_report(program):
         started = time.monotonic()
@@ -310,6 +319,8 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     programs = find_programs(arguments.filter)
+    if arguments.railmq is None and "AMQPS_PORT" not in os.environ:
+        programs = [program for program in programs if program.path.stem != "tls"]
     if not programs:
         raise Failure("no program has '%s' in its name" % arguments.filter)
     report = Report()

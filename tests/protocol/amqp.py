@@ -259,8 +259,8 @@ class Connection(Wire):
 
     def __init__(self, address, user='guest', password='guest', vhost='/', channel_max=2047,
                  frame_max=131072, heartbeat=0, capabilities=CAPABILITIES, properties=None,
-                 deadline=DEADLINE):
-        super().__init__(address, deadline)
+                 deadline=DEADLINE, tls=None):
+        super().__init__(address, deadline, tls)
         self.inbox = collections.defaultdict(collections.deque)
         self.partial = {}
         self.channels = 0
