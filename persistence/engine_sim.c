@@ -362,7 +362,8 @@ engine_sim_open(struct sim_disk *d)
     ASSERT(d->open == NULL);
     d->open = e;
     lose_after(d, d->written); /* A round that failed. */
-    d->synced = d->state.now;  /* With the new epoch, as the local engine does. */
+    sim_state_restart(&d->state);
+    d->synced = d->state.now; /* With the new epoch, as the local engine does. */
     sim_state_keep(&d->state, d->synced);
     e->engine.first_round = ++d->epoch << EPOCH_SHIFT | 1;
     e->engine.first_log = e->engine.first_round;

@@ -298,6 +298,13 @@ sim_state_go_back(struct sim_state *s, uint64_t moment)
     s->now = moment;
 }
 
+void
+sim_state_restart(struct sim_state *s)
+{
+    for (struct map_node *n = map_next(&s->logs, NULL); n != NULL; n = map_next(&s->logs, n))
+        MAP_CONTAINER(n, struct sim_log, by_id)->ended = SIM_NEVER;
+}
+
 static void
 log_forget_dead(struct sim_state *s, struct sim_log *log, uint64_t moment)
 {

@@ -69,6 +69,10 @@ void sim_state_apply(struct sim_state *s, const struct effect *e);
 /* As if nothing had been applied since that moment, which is not before the last sync. */
 void sim_state_go_back(struct sim_state *s, uint64_t moment);
 
+/* A new run begins. Logs that have ended may be used again: where a crash has cut the deletion of a
+ * queue in two, its definition is still there, and goes on without what was in it. */
+void sim_state_restart(struct sim_state *s);
+
 /* Nothing will go back behind this moment. */
 void sim_state_keep(struct sim_state *s, uint64_t moment);
 

@@ -132,13 +132,30 @@ range_order(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
+/* What came back alone has a range within that of those it was appended with: one tells of both. */
+static void
+merge_ranges(struct sweep *s)
+{
+    size_t kept = 0;
+    for (size_t i = 1; i < s->count; i++) {
+        struct due_range *last = &s->ranges[kept];
+        if (s->ranges[i].first > last->last)
+            s->ranges[++kept] = s->ranges[i];
+        else if (s->ranges[i].last > last->last)
+            last->last = s->ranges[i].last;
+    }
+    s->count = kept + 1;
+}
+
 static void
 take_ranges(struct sweep *s)
 {
     while (s->count < RANGES_A_TURN && dues_take(&s->queue->dues, s->now_ms, &s->ranges[s->count]))
         s->ranges[s->count++].due_ms = UINT64_MAX;
-    if (s->count > 1)
-        qsort(s->ranges, s->count, sizeof(s->ranges[0]), range_order);
+    if (s->count < 2)
+        return;
+    qsort(s->ranges, s->count, sizeof(s->ranges[0]), range_order);
+    merge_ranges(s);
 }
 
 /* What is still due is looked at again then. */
