@@ -86,7 +86,7 @@ declare(size_t name)
         .durable = x->is_durable,
         .window = 1u << 20,
     };
-    if (!vhost_declare_queue(world.broker.vhost, &spec, 1, &x->queue, &created, &ticket, &ex))
+    if (!vhost_declare_queue(world.vhost, &spec, 1, &x->queue, &created, &ticket, &ex))
         fail_msg("%s", ex.text);
     assert_true(created);
     assert_int_equal(ticket, x->is_durable ? world.open_round : 0);
@@ -107,7 +107,7 @@ delete_queue(struct incarnation *x)
     uint64_t ticket;
     const size_t expected = ready_total(x);
     assert_true(
-        vhost_delete_queue(world.broker.vhost, x->queue, false, false, &ready, &ticket, &ex));
+        vhost_delete_queue(world.vhost, x->queue, false, false, &ready, &ticket, &ex));
     assert_int_equal(ready, expected);
     assert_int_equal(ticket, x->is_durable ? world.open_round : 0);
     TRACE("delete %s\n", world_names[x->name]);

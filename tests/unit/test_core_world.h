@@ -18,6 +18,7 @@
 #include "broker/core/dead_letters.h"
 #include "broker/core/record.h"
 #include "broker/core/recover.h"
+#include "broker/core/vhosts.h"
 #include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 #include "tests/unit/test_random.h"
@@ -115,6 +116,7 @@ struct world {
     struct door *door;
     struct pager *pager;
     struct broker broker;
+    struct vhost *vhost;
     uint64_t open_round;
     uint64_t now_ms;
 
