@@ -169,7 +169,8 @@ set_algorithms(SSL_CTX *context, const struct tls_settings *s, const struct tls_
                         "ciphersuites \"%s\": not known; write for instance "
                         "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
                         s->ciphersuites);
-    if (is_given(s->curves) && SSL_CTX_set1_groups_list(context, s->curves) != 1)
+    /* The library's macros cast the const away, which the compiler would see. */
+    if (is_given(s->curves) && SSL_CTX_set1_groups_list(context, (uintptr_t)s->curves) != 1)
         return tls_fail(problem, "curves \"%s\": not known; write for instance X25519:P-256",
                         s->curves);
     return true;
