@@ -43,7 +43,9 @@ struct door {
 
     _Atomic uint64_t committed;
     _Atomic uint64_t bytes_pending;
-    uint64_t round_bytes; /* Of the round at the engine; the committer's. */
+    uint64_t round_bytes;    /* Of the round at the engine; the committer's. */
+    uint64_t round_began_ns; /* Likewise. */
+    struct door_counters counters;
     _Atomic uint64_t next_log;
     atomic_bool failed;
     bool is_incomplete; /* The committer has ended with rounds that were not written. */
@@ -133,6 +135,29 @@ door_hurry(struct door *door)
     return ticket;
 }
 
+const double door_commit_bounds[DOOR_COMMIT_BOUNDS] = { 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
+                                                        0.005,  0.01,    0.025,  0.05,  0.1,
+                                                        0.25,   0.5,     1,      2.5,   10 };
+
+static void
+count_round(struct door *door)
+{
+    const uint64_t took_ns = clock_monotonic_ns() - door->round_began_ns;
+    size_t i = 0;
+    while (i < DOOR_COMMIT_BOUNDS && (double)took_ns > door_commit_bounds[i] * 1e9)
+        i++;
+    atomic_fetch_add_explicit(&door->counters.commits[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&door->counters.commit_ns, took_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&door->counters.commit_bytes, door->round_bytes,
+                              memory_order_relaxed);
+}
+
+const struct door_counters *
+door_counters(const struct door *door)
+{
+    return &door->counters;
+}
+
 static void
 door_round_done(void *context, uint64_t round_number, enum round_outcome outcome)
 {
@@ -143,6 +168,7 @@ door_round_done(void *context, uint64_t round_number, enum round_outcome outcome
                   "restart the broker once the disk is sound\"",
                   (unsigned long long)round_number);
     if (!atomic_load(&door->failed)) {
+        count_round(door);
         ASSERT(round_number == atomic_load_explicit(&door->committed, memory_order_relaxed) + 1);
         /* In one order with what those who wait for it do before they look (pager.c). */
         atomic_store(&door->committed, round_number);
@@ -300,6 +326,7 @@ submit_round(struct door *door, struct committer_state *c)
                                  c->sync };
     const struct space_claim claim = make_claim(door, c, false);
     door->round_bytes = c->taken.bytes;
+    door->round_began_ns = clock_monotonic_ns();
     FAULT_POINT("commit.taken");
     door->engine->ops->submit(door->engine, &round);
     note_synced(c);
@@ -445,6 +472,12 @@ bool
 door_has_failed(const struct door *door)
 {
     return atomic_load(&door->failed);
+}
+
+uint64_t
+door_bytes_pending(const struct door *door)
+{
+    return atomic_load_explicit(&door->bytes_pending, memory_order_relaxed);
 }
 
 bool

@@ -17,6 +17,8 @@
 #include "persistence/engine.h"
 #include "persistence/space.h"
 
+#include <stdatomic.h>
+
 enum effect_kind {
     EFFECT_PUT,     /* Row `payload` at `key`: definitions. */
     EFFECT_DELETE,  /* Row at `key`. */
@@ -95,6 +97,19 @@ uint64_t door_hurry(struct door *door);
 
 /* The highest round that is committed together with all before it. Any thread. */
 uint64_t door_committed(const struct door *door);
+
+/* What committing has taken so far, since the start. Relaxed: they order nothing. */
+#define DOOR_COMMIT_BOUNDS 15
+struct door_counters {
+    _Atomic uint64_t commits[DOOR_COMMIT_BOUNDS + 1]; /* Rounds, by the bound they stay below. */
+    _Atomic uint64_t commit_ns;                       /* All of them together. */
+    _Atomic uint64_t commit_bytes;
+};
+extern const double door_commit_bounds[DOOR_COMMIT_BOUNDS]; /* Seconds. */
+const struct door_counters *door_counters(const struct door *door);
+
+/* Octets that have been pushed and are not committed. Any thread. */
+uint64_t door_bytes_pending(const struct door *door);
 
 /* True once a round's outcome is unknown: nothing is committed any more. Any thread. */
 bool door_has_failed(const struct door *door);

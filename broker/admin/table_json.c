@@ -56,7 +56,7 @@ put_value(struct buf *out, const struct table_field *f, size_t size_max)
         buf_printf(out, flag ? "true" : "false");
     else if (table_field_integer(f, &number))
         buf_printf(out, "%lld", (long long)number);
-    else if (f->tag == 'T' || f->tag == 'L')
+    else if (f->tag == 'T')
         buf_printf(out, "%llu", (unsigned long long)load_be64(f->value.data));
     else if (f->tag == 'f' || f->tag == 'd')
         put_float(out, f);

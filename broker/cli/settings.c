@@ -34,6 +34,11 @@ static const struct option serve_options[] = {
       .doc =
           "Use server.pem, server-key.pem and ca.pem of this directory for TLS; clients may show "
           "a certificate of that ca. railmq certs init DIR makes them." },
+    { .name = "http",
+      .argument = "HOST:PORT",
+      .repeats = true,
+      .doc = "Serve metrics and health over HTTP here, besides where the file says. There is no "
+             "login." },
     { .letter = 'd', .name = "data-dir", .argument = "DIR", .path = "server.data_dir" },
     { .letter = 'w', .name = "workers", .argument = "N", .path = "server.workers" },
     { .letter = 'L', .name = "log-level", .argument = "LEVEL", .path = "server.log.level" },
@@ -105,20 +110,34 @@ listener_field(const char *name)
     return &config_listener_fields[i];
 }
 
-/* The first --listen or --listen-tls replaces the listeners of the file. */
+/* The HTTP listeners of the file stay. */
+static void
+drop_amqp_listeners(struct config *config)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < config->listener_count; i++)
+        if (config->listeners[i].protocol == CONFIG_PROTOCOL_HTTP)
+            config->listeners[kept++] = config->listeners[i];
+    config->listener_count = kept;
+}
+
+/* The first --listen or --listen-tls replaces the AMQP listeners of the file. */
 static bool
 listen_apply(const struct option_value *value, struct config *config, bool *replaced,
              struct buf *report)
 {
-    if (!*replaced)
-        config->listener_count = 0;
-    *replaced = true;
+    const bool is_http = strcmp(value->option->name, "http") == 0;
+    if (!*replaced && !is_http)
+        drop_amqp_listeners(config);
+    *replaced = *replaced || !is_http;
     struct config_listener *listener = config_listener_add(config);
     if (listener == NULL) {
-        buf_printf(report, "%s: --listen is given more than %d times\n", serve_command.name,
+        buf_printf(report, "%s: there are more than %d listeners\n", serve_command.name,
                    CONFIG_LISTENERS_MAX);
         return false;
     }
+    if (is_http)
+        listener->protocol = CONFIG_PROTOCOL_HTTP;
     if (strcmp(value->option->name, "listen-tls") == 0) {
         listener->protocol = CONFIG_PROTOCOL_AMQPS;
         snprintf(listener->tls, sizeof(listener->tls), "%s", TLS_NAME);
@@ -178,7 +197,8 @@ options_apply(const struct command *command, const struct options *options, stru
         bool fine = true;
         if (path != NULL)
             fine = value_apply(command, value, config_field_find(path), config, report);
-        else if (strncmp(value->option->name, "listen", 6) == 0)
+        else if (strncmp(value->option->name, "listen", 6) == 0 ||
+                 strcmp(value->option->name, "http") == 0)
             fine = listen_apply(value, config, &replaced, report);
         if (!fine)
             return false;

@@ -2,6 +2,7 @@
 
 #include "broker/config/expand.h"
 #include "broker/config/text.h"
+#include "broker/core/config_value.h"
 
 #include <stdio.h>
 
@@ -46,8 +47,8 @@ report_value(struct reader *r, const struct tree_node *node, const char *name,
 }
 
 static void
-read_setting(struct reader *r, const struct tree_node *node, const struct config_field *field,
-             void *base)
+read_scalar(struct reader *r, const struct tree_node *node, const struct config_field *field,
+            void *base)
 {
     if (!node_is(r, node, TREE_SCALAR, field->path))
         return;
@@ -115,6 +116,35 @@ report_unknown_setting(struct reader *r, const struct tree_node *key, const stru
     char where[PATH_BYTES_MAX];
     snprintf(where, sizeof(where), " in %s", scope->name);
     report_unknown(r, key, where, &s);
+}
+
+/* For kinds that take a list: its words, joined. */
+static void
+read_list(struct reader *r, const struct tree_node *node, const struct config_field *field,
+          void *base)
+{
+    struct tree_node joined = { .kind = TREE_SCALAR, .place = node->place };
+    struct buf text = { 0 };
+    bool is_fine = true;
+    for (size_t i = 0; i < node->item_count; i++) {
+        is_fine = is_fine && node_is(r, node->items[i], TREE_SCALAR, "an item of the list");
+        buf_append(&text, ",", i > 0);
+        buf_append_bytes(&text, node->items[i]->text);
+    }
+    joined.text = buf_bytes(&text);
+    if (is_fine)
+        read_scalar(r, &joined, field, base);
+    buf_fini(&text);
+}
+
+static void
+read_setting(struct reader *r, const struct tree_node *node, const struct config_field *field,
+             void *base)
+{
+    if (node->kind == TREE_LIST && field->kind->takes_list)
+        read_list(r, node, field, base);
+    else
+        read_scalar(r, node, field, base);
 }
 
 static void read_settings(struct reader *r, const struct tree_node *node,
@@ -355,9 +385,13 @@ section_tls(struct reader *r, const char *name, const struct tree_node *key,
 
 /* Sections stand in any order, so this comes when all have been read. */
 static void
-check_listener_tls(struct reader *r, const struct tree_node *item, struct config_listener *listener)
+check_listener(struct reader *r, const struct tree_node *item, struct config_listener *listener)
 {
     const struct tree_node *named = tree_find(item, "tls");
+    const struct tree_node *serve = tree_find(item, "serve");
+    if (serve != NULL && listener->protocol != CONFIG_PROTOCOL_HTTP)
+        diagnostics_error(r->diagnostics, DIAGNOSTIC_VALUE, serve->place, "write protocol: http",
+                          "only an http listener has the key \"serve\"");
     if (listener->protocol != CONFIG_PROTOCOL_AMQPS) {
         if (named != NULL)
             diagnostics_error(r->diagnostics, DIAGNOSTIC_VALUE, named->place,
@@ -379,7 +413,7 @@ check_listeners(struct reader *r, const struct tree_node *root)
 {
     const struct tree_node *list = root == NULL ? NULL : tree_find(root, "listeners");
     for (size_t i = 0; list != NULL && i < list->item_count && r->diagnostics->count == 0; i++)
-        check_listener_tls(r, list->items[i], &r->config->listeners[i]);
+        check_listener(r, list->items[i], &r->config->listeners[i]);
 }
 
 static void

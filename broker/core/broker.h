@@ -24,8 +24,6 @@ struct broker_counters {
     _Atomic uint64_t tls_handshakes_failed;
     _Atomic uint64_t heartbeats_missed;
     _Atomic uint64_t protocol_errors;
-    _Atomic uint64_t messages_published;
-    _Atomic uint64_t messages_delivered;
 };
 
 struct auth;

@@ -14,9 +14,10 @@
  *                     outbox_bytes, output_bytes_max, memory_high_watermark, message_memory,
  *                     disk_free_watermark}
  *     config->testing.{commit_delay_ms, disk_free, journal_bytes, fault}
- *     config->listeners[i].{protocol, bind.host, bind.port, mode, tls}, i < config->listener_count
- *     config->tls[i].{name, certificate, private_key, ...}, i < config->tls_count
- *     config->certificates[i].{tls, certificate, private_key}, i < config->certificate_count
+ *     config->listeners[i].{protocol, bind.host, bind.port, mode, serve, tls}, i <
+ * config->listener_count config->tls[i].{name, certificate, private_key, ...}, i <
+ * config->tls_count config->certificates[i].{tls, certificate, private_key}, i <
+ * config->certificate_count
  */
 
 #include "broker/base/bytes.h"
@@ -29,6 +30,13 @@
 enum config_protocol {
     CONFIG_PROTOCOL_AMQP,
     CONFIG_PROTOCOL_AMQPS,
+    CONFIG_PROTOCOL_HTTP,
+};
+
+/* As a set. */
+enum config_serve {
+    CONFIG_SERVE_METRICS = 1,
+    CONFIG_SERVE_HEALTH = 2,
 };
 
 enum config_verify {

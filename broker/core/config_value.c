@@ -203,6 +203,7 @@ protocol_store(struct bytes text, void *member, size_t size)
     static const char *const names[] = {
         [CONFIG_PROTOCOL_AMQP] = "amqp",
         [CONFIG_PROTOCOL_AMQPS] = "amqps",
+        [CONFIG_PROTOCOL_HTTP] = "http",
     };
     return choice_store(text, names, sizeof(names) / sizeof(names[0]), member, size);
 }
@@ -252,6 +253,39 @@ pem_store(struct bytes text, void *member, size_t size)
     memset(member, 0, size);
     memcpy(member, text.data, text.size);
     return true;
+}
+
+static struct bytes
+trim(struct bytes text)
+{
+    while (text.size > 0 && text.data[0] == ' ')
+        text = bytes_of(text.data + 1, text.size - 1);
+    while (text.size > 0 && text.data[text.size - 1] == ' ')
+        text.size--;
+    return text;
+}
+
+/* Words with commas between, as a set. */
+static bool
+serve_store(struct bytes text, void *member, size_t size)
+{
+    unsigned set = 0;
+    while (text.size > 0) {
+        const uint8_t *comma = memchr(text.data, ',', text.size);
+        const size_t word_size = comma == NULL ? text.size : (size_t)(comma - text.data);
+        const struct bytes word = trim(bytes_of(text.data, word_size));
+        if (bytes_equal(word, BYTES_LITERAL("metrics")))
+            set |= CONFIG_SERVE_METRICS;
+        else if (bytes_equal(word, BYTES_LITERAL("health")))
+            set |= CONFIG_SERVE_HEALTH;
+        else
+            return false;
+        const size_t used = word_size + (comma != NULL);
+        text = bytes_of(text.data + used, text.size - used);
+    }
+    ASSERT(size == sizeof(set));
+    memcpy(member, &set, sizeof(set));
+    return set != 0;
 }
 
 /* Octal, as everybody writes it. */
@@ -387,7 +421,7 @@ const struct config_kind config_kind_log_level = {
 };
 const struct config_kind config_kind_protocol = {
     .what = "a protocol this version speaks",
-    .hint = "write amqp or amqps",
+    .hint = "write amqp, amqps or http",
     .store = protocol_store,
 };
 const struct config_kind config_kind_address = {
@@ -395,6 +429,12 @@ const struct config_kind config_kind_address = {
     .hint = "write \"127.0.0.1:5672\", \"0.0.0.0:5672\", \"[::]:5672\" or "
             "unix:/run/railmq/amqp.sock",
     .store = address_store,
+};
+const struct config_kind config_kind_serve = {
+    .what = "a list of what is served",
+    .hint = "write [metrics, health], or one of them",
+    .store = serve_store,
+    .takes_list = true,
 };
 const struct config_kind config_kind_mode = {
     .what = "the mode of a file",

@@ -16,6 +16,8 @@ struct config_kind {
     bool (*number)(struct bytes text, uint64_t *value);
     /* Everything else: reads and stores `size` octets at `member`. NULL for numbers. */
     bool (*store)(struct bytes text, void *member, size_t size);
+    /* A list of words is the same as a text of them with commas between. */
+    bool takes_list;
 };
 
 /* Named as in the fourth column of config.def. */
@@ -30,6 +32,7 @@ extern const struct config_kind config_kind_seconds;
 extern const struct config_kind config_kind_boolean;
 extern const struct config_kind config_kind_log_level;
 extern const struct config_kind config_kind_protocol;
+extern const struct config_kind config_kind_serve;
 extern const struct config_kind config_kind_address;
 extern const struct config_kind config_kind_mode;
 extern const struct config_kind config_kind_pem;

@@ -18,6 +18,7 @@ channel_create(struct connection *c, uint16_t number)
     list_init(&ch->consumers);
     list_init(&ch->in_confirming);
     map_insert(&c->channels, &ch->by_number, number);
+    counter_add(&c->worker->counters.channels_opened, 1);
     return ch;
 }
 
@@ -229,6 +230,7 @@ channel_destroy(struct channel *ch)
     if (c->body_channel == ch)
         c->body_channel = NULL;
     map_remove(&c->channels, &ch->by_number);
+    counter_add(&c->worker->counters.channels_closed, 1);
     mem_free(ch);
 }
 

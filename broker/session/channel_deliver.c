@@ -109,6 +109,9 @@ channel_deliver(struct channel *ch, struct consumer *consumer, const struct entr
                                            .exchange = message_exchange(e->message),
                                            .routing_key = message_key(e->message),
                                        } };
+    struct counters *counters = &ch->connection->worker->counters;
+    counter_add(consumer->no_ack ? &counters->delivered_auto : &counters->delivered_manual, 1);
+    counter_add(&counters->redelivered, e->redelivered);
     channel_send_content(ch, &method, e->message, queue_delivery_count(consumer->queue, e));
     consumer->encoded += message_cost(e->message);
     const struct settle settle = { .queue = consumer->queue, .consumer = consumer, .entry = *e };

@@ -208,6 +208,7 @@ route_message(struct channel *ch, struct message *m, struct properties *p, bool 
     if (route != NULL && is_delayed(route, m)) {
         /* The route keeps its exchange, and that the queue, until the batch has been flushed. */
         batch_publish_to(w, ch, route->exchange->pending, m, number);
+        counter_add(&w->counters.routed, 1);
         return true;
     }
     if (route != NULL && route->queue_count == 0 && mandatory)
@@ -216,6 +217,10 @@ route_message(struct channel *ch, struct message *m, struct properties *p, bool 
         message_unref(m);
         return false;
     }
+    counter_add(route->queue_count > 0 ? &w->counters.routed
+                : mandatory            ? &w->counters.returned
+                                       : &w->counters.dropped,
+                1);
     batch_publish(w, ch, route, m, number);
     return true;
 }
@@ -269,6 +274,7 @@ channel_publish(struct channel *ch, struct message *m, struct amqp_exception *ex
         message_unref(m);
         return false;
     }
+    counter_add(&ch->connection->worker->counters.published, 1);
     if (ch->mode == CHANNEL_TX) {
         ok = keep_for_commit(ch, m, &p, mandatory, ex);
         if (!ok)
@@ -276,6 +282,8 @@ channel_publish(struct channel *ch, struct message *m, struct amqp_exception *ex
         return ok;
     }
     const uint64_t number = ch->mode == CHANNEL_CONFIRM ? ++ch->publish_number : 0;
+    if (number > 0)
+        counter_add(&ch->connection->worker->counters.published_confirm, 1);
     return route_message(ch, m, &p, mandatory, number, ex);
 }
 
@@ -311,6 +319,9 @@ channel_confirm(struct channel *ch, uint64_t committed)
     struct confirm_run run;
     while (confirms_take(&ch->confirms, committed, &run)) {
         const bool multiple = run.first != run.last;
+        struct counters *counters = &ch->connection->worker->counters;
+        counter_add(run.rejected ? &counters->refused : &counters->confirmed,
+                    run.last - run.first + 1);
         if (run.rejected)
             CHANNEL_SEND(ch, basic_nack, .delivery_tag = run.last, .multiple = multiple);
         else

@@ -69,6 +69,7 @@ connection_create(struct worker *w, int fd, struct tls_profile *tls, const char 
     }
     if (tls != NULL)
         connection_begin_tls(c, tls);
+    counter_add(&w->counters.connections_opened, 1);
     connection_start_timer(c, w->broker->config->limits.handshake_timeout_ms);
     return c;
 }
@@ -488,6 +489,7 @@ void
 connection_destroy(struct connection *c)
 {
     ASSERT(c->state == CONNECTION_CLOSED);
+    counter_add(&c->worker->counters.connections_closed, 1);
     list_unlink(&c->in_worker);
     output_fini(&c->output);
     transport_destroy(c->transport);

@@ -213,43 +213,57 @@ describe_failure(const struct config_address *a, char *problem, size_t problem_s
              advice);
 }
 
-bool
-listener_open(struct listener *l, struct server *server, const struct config_listener *config,
-              struct tls_profile *tls, char *problem, size_t problem_size)
+int
+listener_bind(const struct config_listener *config, char *problem, size_t problem_size)
 {
     union socket_address address;
     const struct config_address *where = &config->bind;
-    *l = (struct listener){ .server = server, .tls = tls, .config = config, .reserve_fd = -1 };
     const socklen_t size = address_fill(&address, where);
     if (size == 0) {
         snprintf(problem, problem_size, "cannot listen on %s: not a numeric IPv4 or IPv6 address",
                  where->host);
-        return false;
+        return -1;
     }
     const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    l->source = (struct loop_source){ .fd = fd, .ready = listener_ready };
     const bool is_bound = fd >= 0 && (where->is_path ? bind_path(fd, &address, size, config->mode)
                                                      : bind_port(fd, &address, size));
-    if (!is_bound || listen(fd, BACKLOG) != 0) {
-        describe_failure(where, problem, problem_size);
-        if (fd >= 0)
-            close(fd);
+    if (is_bound && listen(fd, BACKLOG) == 0)
+        return fd;
+    describe_failure(where, problem, problem_size);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+bool
+listener_open(struct listener *l, struct server *server, const struct config_listener *config,
+              struct tls_profile *tls, char *problem, size_t problem_size)
+{
+    const int fd = listener_bind(config, problem, problem_size);
+    if (fd < 0)
         return false;
-    }
+    *l = (struct listener){ .server = server, .tls = tls, .config = config };
+    l->source = (struct loop_source){ .fd = fd, .ready = listener_ready };
     l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return true;
 }
 
 uint16_t
-listener_port(const struct listener *l)
+socket_port(int fd)
 {
     union socket_address address;
     socklen_t size = sizeof(address);
-    if (getsockname(l->source.fd, &address.any, &size) != 0)
+    if (getsockname(fd, &address.any, &size) != 0)
         return 0;
     if (address.any.sa_family == AF_UNIX)
         return 0;
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+}
+
+uint16_t
+listener_port(const struct listener *l)
+{
+    return socket_port(l->source.fd);
 }
 
 void

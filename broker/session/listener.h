@@ -22,6 +22,10 @@ struct listener {
     uint64_t complained_ms; /* When we last logged a refusal; it may happen very often. */
 };
 
+/* A socket that listens where the configuration says and does not block. -1 with a line for people
+ * in `problem`. */
+int listener_bind(const struct config_listener *config, char *problem, size_t problem_size);
+
 /* `config` must outlive the listener; `tls` is NULL for plain ones. False with a line for people in
  * `problem`. */
 bool listener_open(struct listener *l, struct server *server, const struct config_listener *config,
@@ -31,5 +35,6 @@ void listener_close(struct listener *l);
 
 /* The port it listens on, which the system may have chosen; 0 for a path. */
 uint16_t listener_port(const struct listener *l);
+uint16_t socket_port(int fd);
 
 #endif

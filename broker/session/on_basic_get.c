@@ -17,6 +17,9 @@ reply_get_ok(struct channel *ch, struct queue *q, const struct entry *e, size_t 
                                            .routing_key = message_key(e->message),
                                            .message_count = (uint32_t)left,
                                        } };
+    struct counters *counters = &ch->connection->worker->counters;
+    counter_add(no_ack ? &counters->got_auto : &counters->got_manual, 1);
+    counter_add(&counters->redelivered, e->redelivered);
     channel_send_content(ch, &method, e->message, queue_delivery_count(q, e));
     queue_ref(q); /* The item's, since it has no consumer. */
     const struct settle settle = { .queue = q, .entry = *e };
@@ -43,6 +46,7 @@ try_get(struct channel *ch, struct queue *q, bool no_ack, struct getter *getter,
         reply_get_ok(ch, q, &e, left, no_ack);
         return true;
     case GET_EMPTY:
+        counter_add(&ch->connection->worker->counters.got_empty, 1);
         CHANNEL_SEND(ch, basic_get_empty, .reserved_cluster_id = BYTES_NONE);
         return true;
     case GET_BROKEN:

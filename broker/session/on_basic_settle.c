@@ -6,7 +6,10 @@
 void
 channel_end_delivery(struct channel *ch, struct unacked_item *item, enum tx_fate fate)
 {
+    struct counters *counters = &ch->connection->worker->counters;
     item->settle.is_rejected = fate == TX_DISCARD;
+    counter_add(&counters->acknowledged, fate == TX_ACK);
+    counter_add(&counters->rejected, fate == TX_DISCARD);
     if (fate == TX_REQUEUE)
         channel_requeue(ch, item);
     else

@@ -73,14 +73,16 @@ open_listeners(struct server *s, const struct config *config, char *problem, siz
 {
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *l = &config->listeners[i];
+        struct listener *listener = &s->listeners[s->listener_count];
         struct tls_profile *tls =
             l->protocol == CONFIG_PROTOCOL_AMQPS ? server_tls_find(s, l->tls) : NULL;
-        if (!listener_open(&s->listeners[i], s, l, tls, problem, problem_size)) {
+        if (l->protocol == CONFIG_PROTOCOL_HTTP)
+            continue;
+        if (!listener_open(listener, s, l, tls, problem, problem_size)) {
             close_listeners(s);
             return false;
         }
-        s->ports[i] = listener_port(&s->listeners[i]);
-        s->listener_count++;
+        s->ports[s->listener_count++] = listener_port(listener);
     }
     return true;
 }
@@ -240,7 +242,8 @@ server_start(struct server *s, const struct serve_setup *setup, char *problem, s
     mail_init(&s->stop_listening, stop_listening);
     table_set_limits(config->limits.table_depth, config->limits.table_entries);
     if (!server_tls_open(s, problem, problem_size) ||
-        !open_listeners(s, config, problem, problem_size))
+        !open_listeners(s, config, problem, problem_size) ||
+        !server_http_start(s, problem, problem_size))
         return false;
     if (!open_store(s, config, problem, problem_size) ||
         !server_apply_at_start(s, problem, problem_size)) {
@@ -254,14 +257,16 @@ server_start(struct server *s, const struct serve_setup *setup, char *problem, s
     }
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_start(&s->workers[i]);
+    pulse_start(s);
     s->control = server_control_start(s, config->server.data_dir);
+    atomic_store(&s->phase, SERVER_RUNNING);
     return true;
 }
 
 void
 server_stop(struct server *s)
 {
-    atomic_store(&s->is_stopping, true);
+    atomic_store(&s->phase, SERVER_STOPPING);
     loop_post(&s->workers[0].loop, &s->stop_listening);
 }
 
@@ -271,8 +276,10 @@ server_join(struct server *s)
     auth_stop(&s->broker); /* Workers wait for what it still owes them. */
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
+    pulse_stop(s);
     survey_end(&s->survey);
     server_control_stop(s->control);
+    server_http_stop(s);
     /* Queues still push effects as they go, and the committer still wakes workers. */
     pager_stop(s->pager);
     broker_stop(&s->broker);

@@ -8,9 +8,17 @@
 
 #include "broker/session/connection.h"
 #include "broker/session/listener.h"
+#include "broker/session/pulse.h"
 #include "broker/session/serve.h"
+#include "broker/session/server_http.h"
 #include "broker/session/survey.h"
 #include "broker/session/worker.h"
+
+enum server_phase {
+    SERVER_STARTING, /* Only the HTTP listeners are up. */
+    SERVER_RUNNING,
+    SERVER_STOPPING,
+};
 
 struct server {
     struct broker broker;
@@ -32,8 +40,11 @@ struct server {
     const struct serve_setup *setup;
     struct survey survey;
     uint64_t started_ms;
-    uint16_t ports[CONFIG_LISTENERS_MAX]; /* Of the listeners; may be 0 in the configuration. */
-    atomic_bool is_stopping;
+    uint16_t ports[CONFIG_LISTENERS_MAX]; /* Of the AMQP listeners, as they are. */
+    _Atomic enum server_phase phase;
+    struct pulse pulse;
+    struct http_listener http[CONFIG_LISTENERS_MAX];
+    size_t http_count;
     struct lock applying; /* Plans are made and carried out one at a time. First in lock order. */
 };
 

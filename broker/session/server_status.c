@@ -55,23 +55,42 @@ put_broker(struct server *s, struct rows *r)
     put_text(&sheet, "name", config->name);
     put_text(&sheet, "version", RAIL_VERSION);
     put_number(&sheet, "pid", (uint64_t)getpid());
-    put_text(&sheet, "state", atomic_load(&s->is_stopping) ? "stopping" : "running");
+    put_text(&sheet, "state", atomic_load(&s->phase) == SERVER_STOPPING ? "stopping" : "running");
     put_number(&sheet, "uptime_seconds", (clock_monotonic_ms() - s->started_ms) / 1000u);
     put_number(&sheet, "workers", s->worker_count);
     put_text(&sheet, "data_dir", config->data_dir);
 }
 
 static void
+put_listener(const struct sheet *sheet, const struct config_listener *l, uint16_t port)
+{
+    static const char *const protocols[] = {
+        [CONFIG_PROTOCOL_AMQP] = "amqp",
+        [CONFIG_PROTOCOL_AMQPS] = "amqps",
+        [CONFIG_PROTOCOL_HTTP] = "http",
+    };
+    char address[sizeof(l->bind.host) + 16];
+    if (l->bind.is_path)
+        snprintf(address, sizeof(address), "unix:%s", l->bind.host);
+    else if (strchr(l->bind.host, ':') != NULL)
+        snprintf(address, sizeof(address), "[%s]:%u", l->bind.host, port);
+    else
+        snprintf(address, sizeof(address), "%s:%u", l->bind.host, port);
+    put_text(sheet, address, protocols[l->protocol]);
+}
+
+/* As they were opened: the ones that listen belong to a worker, which closes them in the end. */
+static void
 put_listeners(struct server *s, struct rows *r)
 {
     const struct sheet sheet = { r, "listeners" };
     const struct config *config = &s->setup->config;
+    size_t amqp = 0;
+    size_t http = 0;
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *l = &config->listeners[i];
-        char address[80];
-        snprintf(address, sizeof(address), strchr(l->bind.host, ':') ? "[%s]:%u" : "%s:%u",
-                 l->bind.host, s->ports[i]);
-        put_text(&sheet, address, "amqp");
+        const bool is_http = l->protocol == CONFIG_PROTOCOL_HTTP;
+        put_listener(&sheet, l, is_http ? s->http[http++].port : s->ports[amqp++]);
     }
 }
 

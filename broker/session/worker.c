@@ -5,6 +5,7 @@
 #include "broker/net/output.h"
 #include "broker/session/channel.h"
 #include "broker/session/connection.h"
+#include "broker/session/pulse.h"
 #include "broker/session/survey.h"
 
 #include <stdio.h>
@@ -246,6 +247,7 @@ worker_init(struct worker *w, struct server *server, struct broker *broker, unsi
     mail_init(&w->vhost_mail, vhost_deliver);
     mail_init(&w->stop_mail, stop_deliver);
     mail_init(&w->survey_mail, survey_deliver);
+    mail_init(&w->tick_mail, pulse_deliver);
     w->alarm_timer.fire = alarm_fire;
     w->stop_timer.fire = stop_fire;
     w->housekeeping.fire = housekeeping_fire;

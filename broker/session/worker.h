@@ -11,6 +11,7 @@
 #include "broker/core/route.h"
 #include "broker/net/loop.h"
 #include "broker/session/batch.h"
+#include "broker/session/counters.h"
 #include "certs/transport.h"
 
 struct worker {
@@ -20,6 +21,9 @@ struct worker {
     pthread_t thread;
     unsigned index;
     _Atomic uint32_t connection_count; /* Read by the acceptor. */
+    struct counters counters;
+    struct mail tick_mail;
+    _Atomic uint64_t ticked_ms; /* When it last took its tick. */
 
     uint8_t *read_buffer; /* Octets of one read; empty between two connections. */
     size_t read_buffer_size;

@@ -43,6 +43,7 @@ HIDDEN_LIBRARIES = [
     (re.compile(r'openssl/ssl\.h'), 'certs', False),
     (re.compile(r'pcre2\.h'), 'broker/base', True),
     (re.compile(r'yaml\.h'), 'broker/config', True),
+    (re.compile(r'microhttpd\.h'), 'broker/admin', True),
 ]
 
 FILE_LINES_HARD, FILE_LINES_SOFT = 800, 500
