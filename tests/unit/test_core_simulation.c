@@ -106,8 +106,7 @@ delete_queue(struct incarnation *x)
     size_t ready;
     uint64_t ticket;
     const size_t expected = ready_total(x);
-    assert_true(
-        vhost_delete_queue(world.vhost, x->queue, false, false, &ready, &ticket, &ex));
+    assert_true(vhost_delete_queue(world.vhost, x->queue, false, false, &ready, &ticket, &ex));
     assert_int_equal(ready, expected);
     assert_int_equal(ticket, x->is_durable ? world.open_round : 0);
     TRACE("delete %s\n", world_names[x->name]);

@@ -195,8 +195,7 @@ audit_name(struct audit *a, size_t name)
 {
     struct amqp_exception ex;
     bool is_known = false;
-    struct queue *q =
-        vhost_use_queue(world.vhost, bytes_of_string(world_names[name]), 1, &ex);
+    struct queue *q = vhost_use_queue(world.vhost, bytes_of_string(world_names[name]), 1, &ex);
     world.current[name] = INCARNATIONS_MAX;
     for (uint32_t i = 0; i < world.incarnation_count; i++) {
         a->x = &world.incarnations[i];
