@@ -520,6 +520,8 @@ queue_counts(struct queue *q)
 static struct ready *
 take_levels(struct queue *q)
 {
+    if (!atomic_load_explicit(&q->deleted, memory_order_relaxed))
+        deliveries_forget_paged(q);
     for (unsigned level = 0; level <= q->effective.max_priority; level++)
         queue_discard_paged(q, level);
     struct ready *levels = q->levels;
@@ -598,7 +600,7 @@ end_logs(struct queue *q)
         watermark_settle(q); /* The store keeps the rest as it is. */
         return;
     }
-    deliveries_forget_range(q, 0, UINT64_MAX);
+    deliveries_forget_all(q);
     for (unsigned level = 0; level <= q->effective.max_priority; level++)
         door_push(q->door, &(struct effect){ .kind = EFFECT_LOG_END, .log = q->log + level });
 }

@@ -11,6 +11,7 @@ struct kept_count {
     struct map_node by_sequence;
     uint64_t sequence;
     uint32_t count;
+    bool is_paged; /* So is the message. One that comes back stays in memory. */
 };
 
 static bool
@@ -52,14 +53,18 @@ deliveries_keep(struct queue *q, const struct entry *e)
 {
     if (!e->is_durable || atomic_load_explicit(&q->deleted, memory_order_relaxed))
         return;
-    find_or_add(q, e->sequence)->count = e->deliveries;
+    struct kept_count *kept = find_or_add(q, e->sequence);
+    kept->count = e->deliveries;
+    kept->is_paged = false;
     definition_keep_deliveries(q->vhost, q->log, e->sequence, e->deliveries);
 }
 
 void
 queue_restore_deliveries(struct queue *q, uint64_t sequence, uint32_t count)
 {
-    find_or_add(q, sequence)->count = count;
+    struct kept_count *kept = find_or_add(q, sequence);
+    kept->count = count;
+    kept->is_paged = true;
 }
 
 static void
@@ -86,22 +91,37 @@ queue_forget_deliveries(struct queue *q, const struct dead *items, size_t count)
 }
 
 uint32_t
-deliveries_find(const struct queue *q, uint64_t sequence)
+deliveries_fetch(struct queue *q, uint64_t sequence)
 {
-    const struct kept_count *kept = q->deliveries.count == 0 ? NULL : find(q, sequence);
-    return kept == NULL ? 0 : kept->count;
+    struct kept_count *kept = q->deliveries.count == 0 ? NULL : find(q, sequence);
+    if (kept == NULL)
+        return 0;
+    kept->is_paged = false;
+    return kept->count;
 }
 
-void
-deliveries_forget_range(struct queue *q, uint64_t first, uint64_t last)
+static void
+forget_all(struct queue *q, bool only_paged)
 {
     struct map_node *node = map_next(&q->deliveries, NULL);
     while (node != NULL) {
         struct kept_count *kept = MAP_CONTAINER(node, struct kept_count, by_sequence);
         node = map_next(&q->deliveries, node);
-        if (kept->sequence >= first && kept->sequence <= last)
+        if (kept->is_paged || !only_paged)
             forget(q, kept);
     }
+}
+
+void
+deliveries_forget_paged(struct queue *q)
+{
+    forget_all(q, true);
+}
+
+void
+deliveries_forget_all(struct queue *q)
+{
+    forget_all(q, false);
 }
 
 void

@@ -27,8 +27,11 @@ void queue_set_timer(struct queue *q);
 /* Counts of deliveries that are kept. */
 void deliveries_keep(struct queue *q, const struct entry *e);
 void deliveries_forget(struct queue *q, uint64_t sequence);
-uint32_t deliveries_find(const struct queue *q, uint64_t sequence);
-void deliveries_forget_range(struct queue *q, uint64_t first, uint64_t last);
+void deliveries_forget_paged(struct queue *q);
+void deliveries_forget_all(struct queue *q);
+
+/* The count of a message that comes into memory. */
+uint32_t deliveries_fetch(struct queue *q, uint64_t sequence);
 void deliveries_fini(struct queue *q);
 
 /* Whether the pager has settled it, but the store may not know yet. Its thread only. */

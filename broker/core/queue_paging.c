@@ -75,7 +75,6 @@ queue_discard_paged(struct queue *q, unsigned level)
 {
     struct paged *p = &q->levels[level].paged;
     if (p->records > 0 && !atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        deliveries_forget_range(q, p->first, p->last);
         struct effect purge = { .kind = EFFECT_PURGE, .log = q->log + level, .sequence = p->first };
         store_be64(buf_reserve(&purge.payload, 8), p->last);
         purge.payload.size = 8;
@@ -370,7 +369,7 @@ fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
         if (next == NULL || next->sequence > bound)
             break;
         struct entry restored = *next;
-        restored.deliveries = deliveries_find(f->queue, next->sequence);
+        restored.deliveries = deliveries_fetch(f->queue, next->sequence);
         restored.redelivered = next->redelivered || restored.deliveries > 0;
         ready_restore(r, &restored);
         if (takes_record) {

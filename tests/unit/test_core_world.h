@@ -216,7 +216,7 @@ static inline uint32_t
 ready_pop(struct incarnation *x)
 {
     struct copy_list *l = ready_front_list(x);
-    assert_non_null(l);
+    ASSERT(l != NULL);
     const uint32_t copy = l->items[0];
     copy_list_remove(l, 0);
     return copy;
@@ -432,8 +432,7 @@ consumer_find(const struct consumer *consumer)
     for (size_t i = 0; i < CONSUMERS; i++)
         if (&world.consumers[i].consumer == consumer)
             return &world.consumers[i];
-    fail_msg("a delivery for nobody");
-    return NULL;
+    PANIC("a delivery for nobody");
 }
 
 /* The consumer is no more; what it has not settled stays out. */
