@@ -53,9 +53,9 @@ start_once(void)
     config.limits.consumer_timeout_ms = 0;
     door = door_create(engine_memory_create(0), 1u << 30, door_moved, NULL);
     broker_init(&broker, &config, door, NULL);
-    open_auth();
     const bool ready = worker_init(&worker, NULL, &broker, 0);
     ASSERT(ready);
+    open_auth(); /* Its commits wake the worker. */
 }
 
 static void
