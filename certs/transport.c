@@ -217,6 +217,7 @@ receive(struct transport *t, size_t max)
         t->ended = true;
     else
         t->input = bytes_of(t->scratch->input, (size_t)got);
+    t->heard = t->heard || got > 0;
     return true;
 }
 
@@ -423,6 +424,12 @@ const char *
 transport_cipher(const struct transport *t)
 {
     return SSL_get_cipher_name(t->ssl);
+}
+
+bool
+transport_has_heard(const struct transport *t)
+{
+    return t->heard;
 }
 
 const char *

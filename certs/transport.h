@@ -81,6 +81,9 @@ bool transport_peer_identity(const struct transport *t, char *out, size_t size);
 const char *transport_version(const struct transport *t);
 const char *transport_cipher(const struct transport *t);
 
+/* Whether the peer has sent anything at all; those who look whether a port is open do not. */
+bool transport_has_heard(const struct transport *t);
+
 /* A sentence for people: what went wrong, and what to do about it. */
 const char *transport_problem(const struct transport *t);
 

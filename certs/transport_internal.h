@@ -16,7 +16,8 @@ struct transport {
     size_t unsent_used;
     bool is_client;
     bool established;
-    bool began;  /* The peer's first octets were looked at. */
+    bool began;  /* The peer's first octets were looked at, or we have begun. */
+    bool heard;  /* There were octets. */
     bool ended;  /* The socket gave the end, or an error. */
     bool closed; /* The peer said that nothing follows. */
     bool failed;

@@ -47,6 +47,10 @@ connection_shake_hands(struct connection *c)
     case TRANSPORT_FAILED:
         break;
     }
+    if (!transport_has_heard(c->transport)) {
+        connection_drop(c, NULL);
+        return false;
+    }
     atomic_fetch_add_explicit(&counters->tls_handshakes_failed, 1, memory_order_relaxed);
     connection_drop(c, transport_problem(c->transport));
     return false;

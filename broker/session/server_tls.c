@@ -80,21 +80,42 @@ server_tls_find(const struct server *s, const char *name)
     return s->tls[tls - config->tls];
 }
 
-void
-server_tls_reload(struct server *s)
+static void
+reload_profile(struct tls_profile *p, const struct tls_settings *settings)
 {
-    const struct config *config = &s->setup->config;
+    char why[1400];
+    char quoted[1400];
+    if (tls_profile_reload(p, settings, why, sizeof(why)))
+        log_info("tls.reloaded", "tls=%s msg=\"new connections get the new certificates\"",
+                 settings->name);
+    else
+        log_error("tls.reload_refused",
+                  "tls=%s msg=\"%s; the certificates from before stay in use\"", settings->name,
+                  log_quote(bytes_of_string(why), quoted, sizeof(quoted)));
+}
+
+/* Those of the command line are not in the file. */
+static struct tls_settings
+fresh_settings(const struct server *s, size_t index, const struct config *config)
+{
+    const struct config *old = &s->setup->config;
+    const struct config_tls *tls = config_tls_find(config, bytes_of_string(old->tls[index].name));
+    return tls != NULL ? settings_of(config, (size_t)(tls - config->tls)) : settings_of(old, index);
+}
+
+void
+server_tls_reload(struct server *s, const struct config *config)
+{
+    const struct config *old = &s->setup->config;
+    for (size_t i = 0; i < old->tls_count; i++) {
+        const struct tls_settings settings = fresh_settings(s, i, config);
+        reload_profile(s->tls[i], &settings);
+    }
     for (size_t i = 0; i < config->tls_count; i++) {
-        char why[1400];
-        char quoted[1400];
-        const struct tls_settings settings = settings_of(config, i);
-        if (tls_profile_reload(s->tls[i], &settings, why, sizeof(why)))
-            log_info("tls.reloaded", "tls=%s msg=\"new connections get the new certificates\"",
-                     settings.name);
-        else
-            log_error("tls.reload_refused",
-                      "tls=%s msg=\"%s; the certificates from before stay in use\"", settings.name,
-                      log_quote(bytes_of_string(why), quoted, sizeof(quoted)));
+        if (config_tls_find(old, bytes_of_string(config->tls[i].name)) == NULL)
+            log_warning("config.restart_needed",
+                        "key=tls.%s msg=\"it is new in the file and counts after a restart\"",
+                        config->tls[i].name);
     }
     server_tls_log_expiry(s);
 }

@@ -8,6 +8,7 @@
 
 #include "certs/tls_profile.h"
 
+struct config;
 struct server;
 
 /* False with a line for people in `problem`, if a certificate cannot be used. */
@@ -16,9 +17,10 @@ bool server_tls_open(struct server *s, char *problem, size_t problem_size);
 /* The profile of that name; the configuration has been checked, so there is one. */
 struct tls_profile *server_tls_find(const struct server *s, const char *name);
 
-/* Reads all certificates again. Those that do not do are refused, the old ones stay, and the log
+/* Reads all certificates again, with the settings that `config` now has for them; items that it
+ * does not have stay as they were. What does not do is refused, the old ones stay, and the log
  * tells why. Connections that are open go on with what they have. */
-void server_tls_reload(struct server *s);
+void server_tls_reload(struct server *s, const struct config *config);
 
 /* Logs certificates that will expire soon. */
 void server_tls_log_expiry(struct server *s);

@@ -92,6 +92,10 @@ reload_settings(struct server *s, const struct config *config)
     const struct config *old = &s->setup->from_file;
     if (config->server.log_level != old->server.log_level)
         log_set_level(config->server.log_level);
+    if (config->listener_count != old->listener_count ||
+        memcmp(config->listeners, old->listeners, sizeof(config->listeners)) != 0)
+        log_warning("config.restart_needed",
+                    "key=listeners msg=\"it has changed in the file and counts after a restart\"");
     for (size_t i = 0; i < config_field_count; i++) {
         const struct config_field *field = &config_fields[i];
         const char *before = (const char *)old + field->offset;
@@ -109,14 +113,16 @@ server_reload(struct server *s)
     struct configuration c;
     struct config config;
     const char *file = s->setup->file;
-    server_tls_reload(s);
     if (file[0] == 0) {
+        server_tls_reload(s, &s->setup->config);
         log_warning("config.reload", "msg=\"there is no configuration file to read again\"");
         return;
     }
     config_init(&config);
     const bool is_read = configuration_read(&c, file, &config);
     log_diagnostics(&c.document.diagnostics);
+    if (is_read)
+        server_tls_reload(s, &config);
     if (is_read && apply(s, &c.topology)) {
         reload_settings(s, &config);
         log_info("config.reloaded", "file=%s", file);

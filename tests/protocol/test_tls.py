@@ -352,6 +352,43 @@ def protocols_that_are_not_tls(t):
             wire.close()
 
 
+@test(process=True)
+def probes_are_not_worth_a_line(t):
+    """Something that looks whether the port is open, again and again."""
+    with Started(t) as broker:
+        before = broker.descriptors()
+        for _ in range(5):
+            amqp.connect(broker.secure_address, 5).close()
+        broker.connect().close()
+        eventually(lambda: broker.logged('event=connection.drop'), 1, 'lines')
+        eventually(broker.descriptors, before, 'descriptors')
+
+
+@test(process=True)
+def settings_of_the_file_are_read_again(t):
+    """Also other files than before; a broken file changes nothing."""
+    with Started(t) as broker:
+        secure.make_certificates(broker.railmq, broker.path('new'))
+        new = secure.client_context(broker.path('new'))
+        with open(broker.path('railmq.yaml'), encoding='utf-8') as file:
+            text = file.read()
+
+        def write(changed):
+            with open(broker.path('railmq.yaml'), 'w', encoding='utf-8') as file:
+                file.write(changed)
+
+        changed = text.replace(broker.path('tls'), broker.path('new'))
+        write(changed + '  more: {certificate: /none, private_key: /none}\n')
+        broker.reload()
+        broker.expect_logged('event=config.restart_needed', 'key=tls.more')
+        publish_and_get(broker.connect(new))
+        refused(lambda: broker.connect())
+        write(text + '  broken\n')
+        broker.process.send_signal(signal.SIGHUP)
+        broker.expect_logged('event=config.reload_failed')
+        publish_and_get(broker.connect(new))
+
+
 def hang_up(sock):
     """Reads to the end."""
     while sock.recv(1000):
