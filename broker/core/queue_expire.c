@@ -4,6 +4,7 @@
 #include "broker/core/queue.h"
 
 #include "broker/base/clock.h"
+#include "broker/base/endian.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/pager.h"
@@ -58,6 +59,39 @@ queue_is_swept(const struct queue *q, uint64_t sequence)
         if (bsearch(&sequence, b->sequences, b->count, sizeof(sequence), sequence_order) != NULL)
             return true;
     return false;
+}
+
+static void
+push_purge(struct queue *q, uint64_t log, uint64_t first, uint64_t last)
+{
+    struct effect purge = { .kind = EFFECT_PURGE, .log = log, .sequence = first };
+    if (first > last)
+        return;
+    store_be64(buf_reserve(&purge.payload, 8), last);
+    purge.payload.size = 8;
+    door_push(q->door, &purge);
+}
+
+void
+queue_purge_records(struct queue *q, unsigned level, uint64_t first, uint64_t last)
+{
+    size_t count = 0;
+    for (const struct swept_batch *b = q->swept; b != NULL; b = b->next)
+        count += b->count;
+    uint64_t *kept = mem_alloc(count * sizeof(*kept));
+    count = 0;
+    for (const struct swept_batch *b = q->swept; b != NULL; b = b->next)
+        for (size_t i = 0; i < b->count; i++)
+            if (b->sequences[i] >= first && b->sequences[i] <= last)
+                kept[count++] = b->sequences[i];
+    if (count > 1)
+        qsort(kept, count, sizeof(*kept), sequence_order);
+    for (size_t i = 0; i < count; i++) {
+        push_purge(q, q->log + level, first, kept[i] - 1);
+        first = kept[i] + 1;
+    }
+    push_purge(q, q->log + level, first, last);
+    mem_free(kept);
 }
 
 /* What the store knows by now need not be remembered. The lock is held, or nobody else is left. */

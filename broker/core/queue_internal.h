@@ -68,6 +68,10 @@ void queue_shed(struct queue *q, struct leaving *leaving);
 /* Asks the pager to look at the queue. */
 void queue_ask_pager(struct queue *q);
 
+/* Settles the records from `first` to `last`, but for those that have died there: they are settled
+ * when they have been moved. */
+void queue_purge_records(struct queue *q, unsigned level, uint64_t first, uint64_t last);
+
 /* What is paged at this level goes unread: settles the records, and leaves the pages to the pager.
  */
 void queue_discard_paged(struct queue *q, unsigned level);

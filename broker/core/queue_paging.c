@@ -3,7 +3,6 @@
 
 #include "broker/core/queue.h"
 
-#include "broker/base/endian.h"
 #include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
@@ -74,12 +73,8 @@ void
 queue_discard_paged(struct queue *q, unsigned level)
 {
     struct paged *p = &q->levels[level].paged;
-    if (p->records > 0 && !atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        struct effect purge = { .kind = EFFECT_PURGE, .log = q->log + level, .sequence = p->first };
-        store_be64(buf_reserve(&purge.payload, 8), p->last);
-        purge.payload.size = 8;
-        door_push(q->door, &purge);
-    }
+    if (p->records > 0 && !atomic_load_explicit(&q->deleted, memory_order_relaxed))
+        queue_purge_records(q, level, p->first, p->last);
     if (p->pages.first != NULL) {
         page_list_join(&q->dead_pages, &p->pages);
         queue_ask_pager(q);

@@ -235,10 +235,12 @@ copy_recover(const struct audit *a, uint32_t copy)
     }
     if (!home_of(c)->is_quorum && home_of(c)->delivery_limit == NEVER)
         c->deliveries = c->safe_deliveries = 0;
-    else if (c->counted <= a->kept)
+    else if (c->counted <= a->kept && !home_of(c)->was_deleting)
         c->safe_deliveries = c->deliveries;
     else
         c->counted = NEVER; /* Until it is seen. */
+    if (home_of(c)->was_deleting)
+        c->safe_deliveries = 0; /* Counts go first. */
     c->deliveries_min = c->safe_deliveries;
     c->is_redelivered_known = c->was_sent;
     c->redelivered = true;
