@@ -231,8 +231,9 @@ logins_main(void *argument)
     struct login *login;
     bool stopping;
     while ((login = take(l, &stopping)) != NULL) {
-        login->is_right = !stopping && verify(l, login);
-        if (!login->is_right)
+        const bool is_wanted = !stopping && !atomic_load(&login->is_abandoned);
+        login->is_right = is_wanted && verify(l, login);
+        if (is_wanted && !login->is_right)
             logins_note_failure(l, login->address);
         loop_post(login->loop, &login->mail); /* The worker's from here on. */
     }

@@ -32,7 +32,8 @@ struct login {
     struct bytes password;
     char address[LOGIN_ADDRESS_SIZE];
     bool is_right;
-    void *owner; /* The worker's. */
+    atomic_bool is_abandoned; /* Nobody waits for the answer: it need not be found out. */
+    void *owner;              /* The worker's. */
 };
 
 /* Starts the thread. */
