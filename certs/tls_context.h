@@ -67,6 +67,9 @@ SSL_CTX *tls_profile_context(struct tls_profile *p);
 /* False, with the reason, if one of the certificates that are shown is not valid now. */
 bool tls_material_check_dates(const struct tls_material *m, const struct tls_problem *problem);
 
+/* When the first of those that are shown expires, in seconds since the Unix epoch. */
+int64_t tls_material_expires(const struct tls_material *m);
+
 /* Logs those that are not valid, or not for long. */
 void tls_material_log_expiry(const struct tls_material *m, const char *profile);
 

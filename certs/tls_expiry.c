@@ -56,6 +56,20 @@ tls_material_check_dates(const struct tls_material *m, const struct tls_problem 
     return true;
 }
 
+int64_t
+tls_material_expires(const struct tls_material *m)
+{
+    int64_t first = INT64_MAX;
+    for (size_t i = 0; i < m->bundle_count; i++) {
+        struct tm parts;
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(m->bundles[i].leaf), &parts) != 1)
+            continue;
+        const int64_t end = (int64_t)timegm(&parts);
+        first = end < first ? end : first;
+    }
+    return first;
+}
+
 static void
 log_one(const X509 *certificate, const char *path, const char *profile)
 {

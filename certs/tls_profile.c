@@ -79,6 +79,15 @@ tls_profile_destroy(struct tls_profile *p)
     mem_free(p);
 }
 
+int64_t
+tls_profile_expires(struct tls_profile *p)
+{
+    SSL_CTX *context = tls_profile_context(p);
+    const int64_t expires = tls_material_expires(tls_context_material(context));
+    SSL_CTX_free(context);
+    return expires;
+}
+
 void
 tls_profile_log_expiry(struct tls_profile *p)
 {

@@ -81,6 +81,9 @@ bool tls_profile_reload(struct tls_profile *p, const struct tls_settings *settin
 /* Its transports may live on. */
 void tls_profile_destroy(struct tls_profile *p);
 
+/* When the first of the certificates that are shown expires, in seconds since the Unix epoch. */
+int64_t tls_profile_expires(struct tls_profile *p);
+
 /* Logs certificates that are no longer valid, not yet valid, or not valid for long. */
 void tls_profile_log_expiry(struct tls_profile *p);
 

@@ -19,6 +19,8 @@
 #define RECORD_ROOM (20u * 1024u)
 /* So much is encrypted before it is sent. */
 #define OUTPUT_ENOUGH (128u * 1024u)
+/* Far more than one write can leave behind. */
+#define UNSENT_MAX (512u * 1024u)
 
 static pthread_once_t method_once = PTHREAD_ONCE_INIT;
 static BIO_METHOD *method;
@@ -283,6 +285,17 @@ decrypt(struct transport *t, uint8_t *out, size_t size, size_t *total)
     return true;
 }
 
+/* What is answered without being asked for by us, such as to attempts to renegotiate, piles up if
+ * the peer does not read it. */
+static bool
+check_unsent(struct transport *t)
+{
+    if (t->unsent.size <= UNSENT_MAX)
+        return true;
+    transport_fail(t, "the peer makes TLS answer and does not read the answers");
+    return false;
+}
+
 static size_t
 room_in(const struct iovec *vectors, int count)
 {
@@ -298,7 +311,7 @@ transport_read(struct transport *t, const struct iovec *vectors, int count)
     const size_t room = room_in(vectors, count);
     size_t total = 0;
     ASSERT(t->established && room >= TRANSPORT_ROOM_LEAST);
-    if (!t->failed && !t->closed && !t->ended) {
+    if (!t->failed && !t->closed && !t->ended && check_unsent(t)) {
         if (!receive(t, room - RECORD_ROOM))
             return -1;
         bool more = true;

@@ -6,6 +6,7 @@
 #include "broker/core/message.h"
 #include "broker/session/resources.h"
 #include "broker/session/server.h"
+#include "certs/tls_profile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,10 @@ put_counters(struct server *s, struct buf *out)
     prometheus_counter(out, "rail_handshakes_failed_total",
                        "Connections that ended before they were open, failed logins included.",
                        atomic_load(&c->handshakes_failed));
+    prometheus_counter(out, "rail_tls_handshakes_total", "TLS handshakes that were completed.",
+                       atomic_load(&c->tls_handshakes));
+    prometheus_counter(out, "rail_tls_handshakes_failed_total", "TLS handshakes that failed.",
+                       atomic_load(&c->tls_handshakes_failed));
     prometheus_counter(out, "rail_heartbeats_missed_total",
                        "Connections closed because the client had gone silent.",
                        atomic_load(&c->heartbeats_missed));
@@ -199,6 +204,21 @@ put_queues(struct server *s, struct buf *out)
     buf_fini(&consumers);
 }
 
+static void
+put_certificates(struct server *s, struct buf *out)
+{
+    static const char name[] = "rail_tls_certificate_expires_timestamp_seconds";
+    const struct config *config = &s->setup->config;
+    if (config->tls_count == 0)
+        return;
+    prometheus_family(out, name, "gauge",
+                      "When the first certificate of the TLS settings of that name expires.");
+    for (size_t i = 0; i < config->tls_count; i++) {
+        const struct prometheus_label label = { "tls", bytes_of_string(config->tls[i].name) };
+        prometheus_sample(out, name, &label, 1, (double)tls_profile_expires(s->tls[i]));
+    }
+}
+
 void
 server_metrics_starting(struct server *s, struct buf *out)
 {
@@ -216,5 +236,6 @@ server_metrics(struct server *s, bool is_detailed, struct buf *out)
     put_limits(s, out);
     put_totals(s, out);
     put_counters(s, out);
+    put_certificates(s, out);
     put_store(s, out);
 }

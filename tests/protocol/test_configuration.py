@@ -18,6 +18,7 @@ from harness import test, check, equal, eventually
 from test_process import expect_refusal
 
 WEIGHT = 6
+PLAIN = True  # pika is not told of TLS.
 
 SHOP = '''
 vhosts:

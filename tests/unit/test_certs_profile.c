@@ -27,6 +27,8 @@ test_what_fits_is_taken(void **state)
     if (p == NULL)
         fail_msg("%s", problem);
     assert_true(tls_profile_reload(p, &settings, problem, sizeof(problem)));
+    const int64_t end = period_of(0, 90).to;
+    assert_in_range(tls_profile_expires(p), end - 60, end);
     tls_profile_log_expiry(p);
     tls_profile_destroy(p);
     shelf_fini(&s);
