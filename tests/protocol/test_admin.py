@@ -223,7 +223,8 @@ def status(t):
     equal(told['broker']['pid'], t.broker.pid, 'pid')
     equal(told['broker']['state'], 'running', 'state')
     equal(told['broker']['data_dir'], data_dir(t.broker), 'data directory')
-    equal(told['listeners'], {f'{t.address[0]}:{t.address[1]}': 'amqp'}, 'listeners')
+    protocol = 'amqp' if amqp.Wire.tls is None else 'amqps'
+    equal(told['listeners'], {f'{t.address[0]}:{t.address[1]}': protocol}, 'listeners')
     equal(told['alarms'], {}, 'alarms')
     check(told['counts']['connections'] >= 1, f'connections: {told["counts"]}')
     check(told['memory']['resident_bytes'] > 1 << 20, f'memory: {told["memory"]}')

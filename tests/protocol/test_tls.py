@@ -16,6 +16,7 @@ from harness import test, check, equal, eventually
 import secure
 
 WEIGHT = 6
+PLAIN = True  # It knows itself what goes over TLS.
 
 CA_SETTINGS = '''
 [ca]
