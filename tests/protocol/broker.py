@@ -56,6 +56,7 @@ class Broker:
     def __init__(self, railmq):
         self.railmq = railmq
         self.arguments = []
+        self.environment = {}  # Beside our own.
         self.directory = None
         self.process = None
         self.terminated = False
@@ -92,7 +93,8 @@ class Broker:
         command = [self.railmq, 'serve', '--listen', f'{address[0]}:{address[1]}',
                    '--data-dir', data, *self.arguments]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True, errors='replace')
+                                stderr=subprocess.PIPE, text=True, env={**os.environ, **self.environment},
+                                errors='replace')
 
     def _collect(self):
         for line in self.process.stderr:
