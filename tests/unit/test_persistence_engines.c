@@ -139,8 +139,8 @@ run_program(const char *test)
     sim_open();
     driver.model.log_count = LOGS;
     for (size_t l = 0; l < LOGS; l++)
-        driver.model.logs[l] = (struct model_log){ .id = driver.next_log++,
-                                                   .next = sim->first_log };
+        driver.model.logs[l] =
+            (struct model_log){ .id = driver.next_log++, .next = sim->first_log };
     for (int generation = 0; generation < GENERATIONS; generation++) {
         run_generation();
         restart();
