@@ -192,6 +192,7 @@ commit(struct engine_sim *e, const struct round *round)
     check_round(e, round);
     if (e->has_crashed || e->has_failed)
         return ROUND_UNKNOWN;
+    d->state.round_from = d->state.now;
     for (size_t i = 0; i < round->effect_count; i++)
         sim_state_apply(&d->state, &round->effects[i]);
     e->has_failed = one_in > 0 && roll(d, one_in) == 0;

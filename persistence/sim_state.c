@@ -188,8 +188,10 @@ apply_purge(struct sim_state *s, struct sim_log *log, const struct effect *e)
     rule(last >= e->sequence, "a purge of nothing", e);
     for (size_t i = sim_log_place(log, e->sequence);
          i < log->count && log->records[i].sequence <= last; i++)
-        if (log->records[i].died == SIM_NEVER)
+        if (log->records[i].died == SIM_NEVER) {
+            rule(log->records[i].born <= s->round_from, "a purge of what is not committed", e);
             bury(s, &log->records[i]);
+        }
 }
 
 static void

@@ -52,6 +52,7 @@ struct sim_state {
     struct map logs;
     struct map rows;
     uint64_t now;
+    uint64_t round_from;    /* When the round began that is being applied. */
     uint64_t kept_from;     /* What was dead by then has been forgotten, and cannot come back. */
     uint64_t sequence_from; /* New records have sequences from here on. */
     size_t alive;           /* Records. */

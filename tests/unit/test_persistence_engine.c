@@ -86,7 +86,7 @@ random_round(struct driver *d)
         random_effect(d);
     driver_submit(d, random_below(&d->random, 10) == 0);
     if (random_below(&d->random, 10) == 0)
-        logs_compare(d->engine, &d->model, &d->random);
+        logs_compare(&d->engine->engine, &d->model, &d->random);
 }
 
 /* Sorted tables beside the log, so that deletions meet what they delete in other places. */
@@ -109,7 +109,7 @@ crash_check(struct driver *d)
     char copy[PATH_SIZE];
     driver_copy(d, copy);
     struct engine_local *e = engine_start(copy);
-    engine_compare(e, &d->model, &d->random);
+    engine_compare(&e->engine, &d->model, &d->random);
     engine_stop(e);
     directory_remove(copy);
 }

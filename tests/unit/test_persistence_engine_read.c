@@ -160,7 +160,7 @@ test_a_large_round(void **state)
     const struct row_counts rows = rows_count(driver.engine, 'J');
     assert_true(rows.rows >= rows.octets / (1024 * 1024));
     assert_true(rows.octets > 40 * 5 * 90000);
-    logs_compare(driver.engine, &driver.model, &driver.random);
+    logs_compare(&driver.engine->engine, &driver.model, &driver.random);
     crash_and_compare();
     settle_everything();
     driver_finish(&driver);
@@ -175,12 +175,12 @@ test_a_large_record(void **state)
     for (uint32_t i = 0; i < 30; i++)
         do_records(&driver, &driver.model.logs[0], 1, i % 10 == 5 ? 3000000 : 10, 0);
     driver_submit(&driver, true);
-    logs_compare(driver.engine, &driver.model, &driver.random);
+    logs_compare(&driver.engine->engine, &driver.model, &driver.random);
     crash_and_compare();
     driver.model.logs[0].next = driver.engine->engine.first_log;
     do_records(&driver, &driver.model.logs[0], 1, 10, 0); /* Moves the rest. */
     driver_submit(&driver, true);
-    logs_compare(driver.engine, &driver.model, &driver.random);
+    logs_compare(&driver.engine->engine, &driver.model, &driver.random);
     crash_and_compare();
     settle_everything();
     driver_finish(&driver);
@@ -203,7 +203,7 @@ test_many_segments_leave_the_journal(void **state)
     }
     driver_submit(&driver, false);
     assert_true(driver.engine->index.chunk_count > 0);
-    logs_compare(driver.engine, &driver.model, &driver.random);
+    logs_compare(&driver.engine->engine, &driver.model, &driver.random);
     crash_and_compare();
     driver_finish(&driver);
 }

@@ -226,7 +226,7 @@ check_record(void *context, uint64_t sequence, struct bytes record)
 
 /* Reads the records number `from` to `to`, but at most `most`. */
 static inline void
-log_compare(struct engine_local *e, const struct model_log *m, size_t from, size_t to, size_t most)
+log_compare(struct engine *e, const struct model_log *m, size_t from, size_t to, size_t most)
 {
     struct log_check check = { m, from, from + most };
     const struct log_reading reading = {
@@ -236,14 +236,14 @@ log_compare(struct engine_local *e, const struct model_log *m, size_t from, size
         .visit = check_record,
         .context = &check,
     };
-    assert_true(e->engine.ops->read(&e->engine, &reading));
+    assert_true(e->ops->read(e, &reading));
     const size_t end = from + most < to + 1 ? from + most : to + 1;
     assert_int_equal(check.seen, end);
 }
 
 /* Everything that is alive, and some part of it. */
 static inline void
-logs_compare(struct engine_local *e, struct model *m, struct random *r)
+logs_compare(struct engine *e, struct model *m, struct random *r)
 {
     for (size_t l = 0; l < m->log_count; l++) {
         const struct model_log *log = &m->logs[l];
@@ -274,7 +274,7 @@ engine_stop(struct engine_local *e)
 
 /* What the engine recovers is what the model holds, no more, no less, in order. */
 static inline void
-engine_compare(struct engine_local *e, struct model *m, struct random *r)
+engine_compare(struct engine *e, struct model *m, struct random *r)
 {
     char problem[PROBLEM_SIZE] = "";
     const struct recovery recovery = { on_definition, on_log, m };
@@ -282,7 +282,7 @@ engine_compare(struct engine_local *e, struct model *m, struct random *r)
     m->definitions_seen = 0;
     for (size_t l = 0; l < m->log_count; l++)
         m->logs[l].seen = 0;
-    if (!engine_local_recover(&e->engine, &recovery, problem, sizeof(problem)))
+    if (!e->ops->recover(e, &recovery, problem, sizeof(problem)))
         fail_msg("%s", problem);
     for (size_t l = 0; l < m->log_count; l++)
         assert_int_equal(m->logs[l].seen, m->logs[l].count > 0);
@@ -301,7 +301,7 @@ driver_open(struct driver *d)
     d->engine->engine.done_context = d;
     d->engine->journal_bytes_max = d->journal_bytes_max;
     d->engine->dead_chunks_bytes_max = d->dead_chunks_bytes_max;
-    engine_compare(d->engine, &d->model, &d->random);
+    engine_compare(&d->engine->engine, &d->model, &d->random);
     assert_true(d->engine->engine.first_round > d->next_round);
     assert_true(d->engine->engine.first_log > d->next_log);
     d->next_round = d->engine->engine.first_round;
