@@ -47,6 +47,9 @@ connection_start_handshake(struct connection *c)
     buf_fini(&mechanisms);
     buf_fini(&properties);
     connection_move(c, CONNECTION_STARTING);
+    /* Not before it has spoken: probes of the port leave no line. */
+    log_info("connection.accept", "conn=%llu peer=%s msg=\"accepting AMQP connection\"",
+             (unsigned long long)c->id, c->peer);
 }
 
 void

@@ -94,7 +94,8 @@ connection_refuse_login(struct connection *c, struct bytes mechanism)
     char user[64];
     atomic_fetch_add_explicit(&c->worker->broker->counters.handshakes_failed, 1,
                               memory_order_relaxed);
-    log_warning("connection.login_refused", "conn=%llu peer=%s user=\"%s\" mechanism=%.*s msg=\"login refused\"",
+    log_warning("connection.login_refused",
+                "conn=%llu peer=%s user=\"%s\" mechanism=%.*s msg=\"login refused\"",
                 (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)),
                 BYTES_ARGS(mechanism));
     if (!c->can_close_on_auth_failure) {
@@ -114,8 +115,7 @@ static bool
 is_loopback(const struct connection *c)
 {
     return strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
-           strncmp(c->peer, "[::ffff:127.", 12) == 0 ||
-           strncmp(c->peer, "unix", 4) == 0;
+           strncmp(c->peer, "[::ffff:127.", 12) == 0 || strncmp(c->peer, "unix", 4) == 0;
 }
 
 /* Without the port. */

@@ -683,7 +683,7 @@ def paths(t):
         publish_and_get(connection, 100000)
         connection.close()
         publish_and_get(amqp.Connection(tls_path, tls=broker.client()), 100000)
-        broker.expect_logged('connection.open', f'peer=unix:pid={os.getpid()},uid={os.getuid()}')
+        broker.expect_logged('connection.open', f'unix:pid={os.getpid()},uid={os.getuid()}')
         log = refusal_to_start(t, more_listeners=[f'{{bind: "unix:{path}"}}'])
         check(f'cannot listen on {path}' in log, log)
         amqp.Connection(path).close()
