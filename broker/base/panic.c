@@ -1,15 +1,21 @@
 #include "broker/base/panic.h"
 
+#include "broker/base/log.h"
+
 #include <execinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+/* What has been logged is worth a moment: it leads up to this. */
+#define FLUSH_MS 1000u
+
 noreturn void
 panic(const char *file, int line, const char *format, ...)
 {
     va_list args;
+    log_flush(FLUSH_MS);
     fprintf(stderr, "railmq: fatal: %s:%d: ", file, line);
     va_start(args, format);
     vfprintf(stderr, format, args);

@@ -38,6 +38,14 @@ progress_start(struct progress *p, const char *what, enum progress_unit unit, ui
             clock_monotonic_ms() + (p->sink == PROGRESS_LOG ? LOG_EVERY_MS : TERMINAL_FIRST_MS);
 }
 
+static progress_watcher *the_watcher;
+
+void
+progress_watch(progress_watcher *watcher)
+{
+    the_watcher = watcher;
+}
+
 static void
 show_on_terminal(struct progress *p)
 {
@@ -70,6 +78,8 @@ show(struct progress *p, uint64_t now_ms)
     log_info(p->event, "done=%llu total=%llu unit=%s msg=\"%s\"", (unsigned long long)p->done,
              (unsigned long long)p->total, p->unit == PROGRESS_OCTETS ? "octets" : "count",
              p->what);
+    if (the_watcher != NULL)
+        the_watcher(p->what, p->done, p->total);
     p->due_ms = now_ms + LOG_EVERY_MS;
 }
 

@@ -45,4 +45,9 @@ void progress_add(struct progress *p, uint64_t done);
  */
 void progress_end(struct progress *p);
 
+/* `watcher` hears, too, each time that a line is logged; NULL: nobody. Set while no other thread
+ * shows progress. */
+typedef void progress_watcher(const char *what, uint64_t done, uint64_t total);
+void progress_watch(progress_watcher *watcher);
+
 #endif

@@ -42,6 +42,8 @@ static const struct option serve_options[] = {
     { .letter = 'd', .name = "data-dir", .argument = "DIR", .path = "server.data_dir" },
     { .letter = 'w', .name = "workers", .argument = "N", .path = "server.workers" },
     { .letter = 'L', .name = "log-level", .argument = "LEVEL", .path = "server.log.level" },
+    { .name = "log-format", .argument = "FORMAT", .path = "server.log.format" },
+    { .name = "log-output", .argument = "FILE", .path = "server.log.output" },
 };
 
 static const struct command serve_command = {

@@ -198,6 +198,17 @@ log_level_store(struct bytes text, void *member, size_t size)
 }
 
 static bool
+log_format_store(struct bytes text, void *member, size_t size)
+{
+    static const char *const names[] = {
+        [LOG_FORMAT_LOGFMT] = "logfmt",
+        [LOG_FORMAT_JSON] = "json",
+        [LOG_FORMAT_TEXT] = "text",
+    };
+    return choice_store(text, names, sizeof(names) / sizeof(names[0]), member, size);
+}
+
+static bool
 protocol_store(struct bytes text, void *member, size_t size)
 {
     static const char *const names[] = {
@@ -418,6 +429,11 @@ const struct config_kind config_kind_log_level = {
     .what = "a log level",
     .hint = "write one of debug, info, warning, error",
     .store = log_level_store,
+};
+const struct config_kind config_kind_log_format = {
+    .what = "a format of the log",
+    .hint = "write one of logfmt, json, text",
+    .store = log_format_store,
 };
 const struct config_kind config_kind_protocol = {
     .what = "a protocol this version speaks",

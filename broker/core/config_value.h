@@ -31,6 +31,7 @@ extern const struct config_kind config_kind_milliseconds;
 extern const struct config_kind config_kind_seconds;
 extern const struct config_kind config_kind_boolean;
 extern const struct config_kind config_kind_log_level;
+extern const struct config_kind config_kind_log_format;
 extern const struct config_kind config_kind_protocol;
 extern const struct config_kind config_kind_serve;
 extern const struct config_kind config_kind_address;

@@ -341,12 +341,12 @@ sweep_records(struct sweep *s, struct due_range *range, unsigned level)
     };
     const bool any = p->records > 0 && reading.from <= reading.to;
     lock_release(&q->lock);
+    char name[300];
     if (any && (!door_read(q->door, &reading) || x.failed))
-        log_error(
-            "queue.expire",
-            "queue=\"%.*s\" msg=\"what has expired cannot be read: it stays in the queue; see "
-            "the line before\"",
-            BYTES_ARGS(q->name));
+        log_error("queue.expire",
+                  "queue=\"%s\" msg=\"what has expired cannot be read: it stays in the queue; see "
+                  "the line before\"",
+                  log_quote(q->name, name, sizeof(name)));
     lock_acquire(&q->lock);
     const bool is_valid = p->version == version && !atomic_load(&q->deleted);
     if (is_valid && x.count > 0)
@@ -536,14 +536,15 @@ expire_queue(struct queue *q)
     size_t ready;
     uint64_t ticket;
     struct amqp_exception ex;
+    char name[300];
     lock_acquire(&q->lock);
     const bool is_due = queue_expiry_ms(q) <= clock_monotonic_ms();
     if (!is_due)
         set_timer(q, 0);
     lock_release(&q->lock);
     if (is_due && vhost_delete_queue(q->vhost, q, true, false, &ready, &ticket, &ex))
-        log_info("queue.expired", "queue=\"%.*s\" messages=%zu msg=\"nobody has used it\"",
-                 BYTES_ARGS(q->name), ready);
+        log_info("queue.expired", "queue=\"%s\" messages=%zu msg=\"nobody has used it\"",
+                 log_quote(q->name, name, sizeof(name)), ready);
 }
 
 void

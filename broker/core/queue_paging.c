@@ -383,12 +383,13 @@ fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
 static void
 note_broken(struct queue *q, struct paged *p)
 {
+    char name[300];
     p->is_broken = true; /* Whoever waits for the front is told when the queue is resumed. */
     log_error("queue.broken",
-              "queue=\"%.*s\" ready=%zu msg=\"its next message cannot be read: nothing of this "
+              "queue=\"%s\" ready=%zu msg=\"its next message cannot be read: nothing of this "
               "queue is delivered until it is purged, or the broker is started on a sound store; "
               "see the line before\"",
-              BYTES_ARGS(q->name), q->ready_count);
+              log_quote(q->name, name, sizeof(name)), q->ready_count);
 }
 
 static void

@@ -286,10 +286,11 @@ delete_without_notes(struct broker *b)
         rwlock_read_end(&b->vhosts_lock);
         if (v == NULL)
             return;
+        char quoted[300];
         log_warning("vhost.deleted",
-                    "vhost=\"%.*s\" msg=\"its deletion was cut short by the end of the broker, and "
+                    "vhost=\"%s\" msg=\"its deletion was cut short by the end of the broker, and "
                     "has been finished\"",
-                    BYTES_ARGS(v->name));
+                    log_quote(v->name, quoted, sizeof(quoted)));
         broker_delete_vhost(b, v->name);
     }
 }

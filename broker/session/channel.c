@@ -238,7 +238,7 @@ void
 channel_raise(struct channel *ch, const struct amqp_exception *ex)
 {
     char quoted[300];
-    log_warning("channel.error", "conn=%llu channel=%u code=%u method=%u.%u text=\"%s\"",
+    log_warning("channel.error", "conn=%llu chan=%u code=%u method=%u.%u err=\"%s\"",
                 (unsigned long long)ch->connection->id, ch->number, ex->code, ex->method_id >> 16,
                 ex->method_id & 0xFFFFu,
                 log_quote(bytes_of_string(ex->text), quoted, sizeof(quoted)));
@@ -274,8 +274,7 @@ channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms)
     if (oldest == NULL)
         return;
     char queue[300];
-    log_warning("consumer.timeout",
-                "conn=%llu channel=%u queue=\"%s\" delivery_tag=%llu age_ms=%llu",
+    log_warning("consumer.timeout", "conn=%llu chan=%u queue=\"%s\" delivery_tag=%llu age_ms=%llu",
                 (unsigned long long)ch->connection->id, ch->number,
                 log_quote(oldest->settle.queue->name, queue, sizeof(queue)),
                 (unsigned long long)oldest->tag, (unsigned long long)(now_ms - oldest->sent_ms));

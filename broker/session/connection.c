@@ -397,7 +397,7 @@ connection_raise(struct connection *c, const struct amqp_exception *ex)
     char quoted[300];
     atomic_fetch_add_explicit(&c->worker->broker->counters.protocol_errors, 1,
                               memory_order_relaxed);
-    log_warning("connection.error", "conn=%llu peer=%s state=%s code=%u method=%u.%u text=\"%s\"",
+    log_warning("connection.error", "conn=%llu peer=%s state=%s code=%u method=%u.%u err=\"%s\"",
                 (unsigned long long)c->id, c->peer, connection_state_name(c->state), ex->code,
                 ex->method_id >> 16, ex->method_id & 0xFFFFu,
                 log_quote(bytes_of_string(ex->text), quoted, sizeof(quoted)));

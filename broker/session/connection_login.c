@@ -94,7 +94,8 @@ connection_refuse_login(struct connection *c, struct bytes mechanism)
     char user[64];
     atomic_fetch_add_explicit(&c->worker->broker->counters.handshakes_failed, 1,
                               memory_order_relaxed);
-    log_warning("connection.login_refused", "conn=%llu peer=%s user=\"%s\" mechanism=%.*s",
+    log_warning("connection.login_refused",
+                "conn=%llu peer=%s user=\"%s\" mechanism=%.*s msg=\"login refused\"",
                 (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)),
                 BYTES_ARGS(mechanism));
     if (!c->can_close_on_auth_failure) {
@@ -132,13 +133,15 @@ login_done(struct connection *c, bool is_right, struct bytes mechanism)
 {
     struct broker *b = c->worker->broker;
     char address[CONNECTION_PEER_SIZE];
+    char user[128];
     c->account = is_right ? auth_find_account(b->auth, c->user) : NULL;
     if (c->account != NULL && atomic_load(&c->account->loopback_only) && !is_loopback(c)) {
         peer_address(c, address);
         logins_note_failure(b->logins, address);
         log_warning("connection.login_refused",
-                    "conn=%llu peer=%s msg=\"user '%.*s' can only connect via localhost\"",
-                    (unsigned long long)c->id, c->peer, BYTES_ARGS(c->user));
+                    "conn=%llu peer=%s user=\"%s\" msg=\"the user can only connect via "
+                    "localhost\"",
+                    (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)));
         account_unref(c->account);
         c->account = NULL;
     }

@@ -142,7 +142,7 @@ adopt(struct listener *l, int fd, const union socket_address *address)
     if (!l->config->bind.is_path)
         prepare_socket(fd);
     atomic_fetch_add_explicit(&b->counters.connections_accepted, 1, memory_order_relaxed);
-    log_debug("connection.accept", "peer=%s msg=\"accepting AMQP connection\"", peer);
+    log_info("connection.accept", "peer=%s msg=\"accepting AMQP connection\"", peer);
     worker_adopt(server_least_loaded(l->server), fd, l->tls, peer);
 }
 

@@ -1,8 +1,10 @@
 #include "broker/session/serve.h"
 
+#include "broker/admin/notify.h"
 #include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/base/progress.h"
 #include "broker/session/server.h"
 #include "broker/session/server_tls.h"
 #include "broker/session/server_topology.h"
@@ -17,9 +19,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What the service manager gives us each time that something has moved on. */
+#define EXTEND_US UINT64_C(60000000)
+
 static int
 refuse_to_start(const char *problem)
 {
+    log_stop();
     fprintf(stderr, "railmq: cannot start: %s\n", problem);
     return 1;
 }
@@ -63,6 +69,25 @@ raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The thread takes over signals that are blocked now. */
+static bool
+open_log(const struct config_server *config, char *problem, size_t problem_size)
+{
+    log_set_level(config->log_level);
+    log_set_format(config->log_format);
+    if (strcmp(config->log_output, "stderr") != 0 && !log_open(config->log_output)) {
+        snprintf(problem, problem_size,
+                 "cannot open the log %s: %s; choose another with "
+                 "--log-output FILE",
+                 config->log_output, strerror(errno));
+        return false;
+    }
+    if (!log_start())
+        log_warning("log.slow",
+                    "msg=\"there is no thread for the log: workers write it themselves\"");
+    return true;
+}
+
 static void
 log_listener(const struct listener *l)
 {
@@ -75,7 +100,7 @@ log_listener(const struct listener *l)
 }
 
 static void
-log_start(struct server *s, const struct config *config)
+log_ready(struct server *s, const struct config *config)
 {
     for (size_t i = 0; i < s->listener_count; i++)
         log_listener(&s->listeners[i]);
@@ -91,7 +116,31 @@ end_at_once(void)
     log_error("server.stopped",
               "msg=\"stopped because the store has failed; see store.write above, "
               "mend the disk, start again: what was confirmed is there\"");
+    log_stop();
     _exit(1);
+}
+
+static void
+notify_ready(void)
+{
+    notify("READY=1\nSTATUS=Serving");
+}
+
+static void
+reload(struct server *s)
+{
+    notify_reloading();
+    server_reload(s);
+    notify_ready();
+}
+
+/* The manager waits on as long as there is progress. */
+static void
+notify_progress(const char *what, uint64_t done, uint64_t total)
+{
+    notify("STATUS=Starting: %s, %llu of about %llu\nEXTEND_TIMEOUT_USEC=%llu", what,
+           (unsigned long long)done, (unsigned long long)(total > done ? total : done),
+           (unsigned long long)EXTEND_US);
 }
 
 /* Until a signal that ends the broker; its number. Once a day certificates are looked at. */
@@ -102,7 +151,9 @@ await_stop(struct server *s, const sigset_t *signals)
     for (;;) {
         const int number = sigtimedwait(signals, NULL, &day);
         if (number == SIGHUP)
-            server_reload(s);
+            reload(s);
+        else if (number == SIGUSR1)
+            log_reopen();
         else if (number > 0)
             return number;
         else if (errno == EAGAIN)
@@ -116,7 +167,8 @@ serve_run(const struct serve_setup *setup)
     const struct config *config = &setup->config;
     char problem[4400];
     struct fault fault;
-    log_set_level(config->server.log_level);
+    notify_init();
+    progress_watch(notify_progress);
     if (fault_parse(bytes_of_string(config->testing.fault), &fault))
         fault_arm(&fault);
     if (!prepare_data_dir(config->server.data_dir, problem, sizeof(problem)))
@@ -129,22 +181,30 @@ serve_run(const struct serve_setup *setup)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
     sigaddset(&signals, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     sigdelset(&signals, SIGPIPE);
 
+    if (!open_log(&config->server, problem, sizeof(problem)))
+        return refuse_to_start(problem);
     struct server *server = mem_alloc_zeroed(sizeof(*server));
     if (!server_start(server, setup, problem, sizeof(problem))) { /* For end_at_once's reason. */
         refuse_to_start(problem);
         _exit(1);
     }
-    log_start(server, config);
+    log_ready(server, config);
+    progress_watch(NULL);
+    notify_ready();
 
     const int signal_number = await_stop(server, &signals);
     log_info("server.stop",
              "signal=%s msg=\"closing all connections; a second signal ends at once\"",
              signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    notify("STOPPING=1\nSTATUS=Closing connections");
     server_stop(server);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
@@ -160,5 +220,6 @@ serve_run(const struct serve_setup *setup)
                   "start again: what was confirmed is there\"");
     else
         log_info("server.stopped", "msg=\"all connections are closed\"");
+    log_stop();
     return is_incomplete ? 1 : 0;
 }

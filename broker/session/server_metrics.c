@@ -3,6 +3,7 @@
 #include "broker/admin/list_core.h"
 #include "broker/admin/prometheus.h"
 #include "broker/base/clock.h"
+#include "broker/base/log.h"
 #include "broker/core/message.h"
 #include "broker/session/resources.h"
 #include "broker/session/server.h"
@@ -79,6 +80,10 @@ put_counters(struct server *s, struct buf *out)
 #define COUNTER(member, name, help) prometheus_counter(out, name, help, atomic_load(&sum.member));
 #include "broker/session/counters.def"
     const struct broker_counters *c = &s->broker.counters;
+    prometheus_counter(out, "rail_log_lines_dropped_total",
+                       "Lines of the log that were dropped, because it could not be written fast "
+                       "enough.",
+                       log_dropped());
     prometheus_counter(out, "rail_connections_refused_total",
                        "Connections refused because of a limit.",
                        atomic_load(&c->connections_refused));
