@@ -57,6 +57,7 @@ class Broker:
     def __init__(self, railmq):
         self.railmq = railmq
         self.arguments = []
+        self.environment = {}  # Beside our own.
         self.directory = None
         self.process = None
         self.terminated = False
@@ -100,7 +101,8 @@ class Broker:
         command = [self.railmq, 'serve', *self.listening(address), '--data-dir', data,
                    *self.arguments]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True, errors='replace')
+                                stderr=subprocess.PIPE, text=True, env={**os.environ, **self.environment},
+                                errors='replace')
 
     def _collect(self):
         for line in self.process.stderr:
