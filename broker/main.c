@@ -29,32 +29,36 @@ serve_main(int argc, char **argv)
     return status;
 }
 
-/* `run` gets the command's own name as argv[0]. */
+/* `run` gets the command's own name as argv[0]. A row without a name is a heading. */
 static const struct subcommand {
     const char *name;
     const char *doc;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    { NULL, "The broker", NULL },
     { "serve", "Run the broker.", serve_main },
-    { "perf", "Put load on a broker and measure it.", perf_main },
-    { "store", "Look at, verify, back up or restore the store.", store_main },
     { "check", "Check a configuration file, or RabbitMQ's definitions.", settings_check },
+    { "certs", "Make certificates for TLS.", certs_main },
+    { "hash-password", "Print the hash of a password, for the configuration file.",
+      hash_password_main },
+    { "store", "Look at, verify, back up or restore the store.", store_main },
+    { "perf", "Put load on a broker and measure it.", perf_main },
+    { NULL, "What exists in a running broker", NULL },
     { "plan", "Show what applying a file would change.", plan_main },
     { "apply", "Make what exists what a file says.", apply_main },
     { "export", "Print what exists as a configuration file.", export_main },
     { "import", "Turn RabbitMQ's definitions into a configuration file, or apply them.",
       import_main },
-    { "certs", "Make certificates for TLS.", certs_main },
-    { "hash-password", "Print the hash of a password, for the configuration file.",
-      hash_password_main },
-    { "status", "Say how a running broker is.", status_main },
-    { "list-queues", "List queues.", list_main },
-    { "list-exchanges", "List exchanges.", list_main },
-    { "list-bindings", "List bindings.", list_main },
-    { "list-vhosts", "List virtual hosts.", list_main },
-    { "list-connections", "List connections.", list_main },
-    { "list-channels", "List channels.", list_main },
-    { "list-consumers", "List consumers.", list_main },
+    { NULL, "How a running broker is", NULL },
+    { "status", "Its listeners, alarms, memory, disk and counts.", status_main },
+    { "list-queues", "Queues and the messages in them.", list_main },
+    { "list-exchanges", "Exchanges.", list_main },
+    { "list-bindings", "Bindings.", list_main },
+    { "list-vhosts", "Virtual hosts.", list_main },
+    { "list-connections", "Connections of clients.", list_main },
+    { "list-channels", "Channels of connections.", list_main },
+    { "list-consumers", "Consumers of queues.", list_main },
+    { NULL, "Help", NULL },
     { "help",
       "Explain a command (railmq help serve) or the configuration file (railmq help config).",
       help_main },
@@ -75,7 +79,7 @@ static const struct subcommand *
 command_find(const char *name)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (name_matches(commands[i].name, name))
+        if (commands[i].name != NULL && name_matches(commands[i].name, name))
             return &commands[i];
     }
     return NULL;
@@ -105,10 +109,14 @@ explain(void)
     struct buf out = { 0 };
     buf_printf(&out, "railmq %s, a message broker that speaks AMQP 0-9-1.\n\n", RAIL_VERSION);
     buf_printf(&out, "Usage: railmq COMMAND [OPTION]...\n       railmq --help | --version\n\n");
-    buf_printf(&out, "Commands:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        buf_printf(&out, "  %s", commands[i].name);
-        text_wrap(&out, commands[i].doc, HELP_INDENT);
+        const struct subcommand *c = &commands[i];
+        if (c->name == NULL) {
+            buf_printf(&out, i == 0 ? "%s:\n" : "\n%s:\n", c->doc);
+            continue;
+        }
+        buf_printf(&out, "  %s", c->name);
+        text_wrap(&out, c->doc, HELP_INDENT);
     }
     buf_printf(&out, "\nrailmq COMMAND --help lists the options of a command.\n");
     buf_printf(&out, "Exit status: %d fine, %d failed, %d wrong usage.\n", EXIT_FINE, EXIT_FAILED,
@@ -122,7 +130,8 @@ unknown_command(const char *name)
     struct buf quoted = { 0 };
     struct suggestion s = { .text = bytes_of_string(name) };
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        suggestion_offer(&s, bytes_of_string(commands[i].name));
+        if (commands[i].name != NULL)
+            suggestion_offer(&s, bytes_of_string(commands[i].name));
     text_quote(&quoted, bytes_of_string(name));
     fprintf(stderr, "railmq: unknown command %.*s", BYTES_ARGS(buf_bytes(&quoted)));
     if (s.best.size > 0)

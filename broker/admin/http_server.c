@@ -68,12 +68,16 @@ answer_request(void *context, struct MHD_Connection *connection, const char *pat
     struct http_answer answer = { .status = MHD_HTTP_OK, .content_type = "text/plain" };
     (void)version;
     (void)body;
-    (void)body_size;
-    (void)request;
     if (!server->is_named)
         pthread_setname_np(pthread_self(), "http");
     server->is_named = true;
-    if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
+    const bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    if (reads && *request == NULL) {
+        *request = server; /* The head is there; an answer now would close the connection. */
+        return MHD_YES;
+    }
+    *body_size = 0; /* Nobody wants it. */
+    if (reads) {
         server->handler(server->context, path, &answer);
     } else {
         answer.status = MHD_HTTP_METHOD_NOT_ALLOWED;

@@ -19,7 +19,11 @@
       .name = "config",                                                                            \
       .argument = "FILE",                                                                          \
       .doc = "Take the data directory from this configuration file of the broker." },              \
-        { .letter = 'd', .name = "data-dir", .argument = "DIR", .path = "server.data_dir" },       \
+        { .letter = 'd',                                                                           \
+          .name = "data-dir",                                                                      \
+          .argument = "DIR",                                                                       \
+          .path = "server.data_dir",                                                               \
+          .doc = "The data directory of the running broker, in which its control socket is." },    \
         { .letter = 'f',                                                                           \
           .name = "format",                                                                        \
           .argument = "FORMAT",                                                                    \
@@ -168,7 +172,8 @@ run_listing(const struct listing *listing, const struct command *command,
                         problem, sizeof(problem))) {
         buf_printf(&request, "list %s", listing->name);
         words_put(&request, bytes_of_string(vhost == NULL ? "/" : vhost));
-        buf_printf(&request, words.size == 0 ? "" : "\t%.*s", BYTES_ARGS(buf_bytes(&words)));
+        if (words.size > 0)
+            buf_printf(&request, "\t%.*s", BYTES_ARGS(buf_bytes(&words)));
         buf_append(&request, "", 1);
         status = ask_and_print(command, options, &request, render_listing, report);
     } else {

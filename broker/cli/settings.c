@@ -49,8 +49,8 @@ static const struct option serve_options[] = {
 static const struct command serve_command = {
     .name = "railmq serve",
     .arguments = "",
-    .doc = "Run the broker in the foreground until it gets SIGTERM or SIGINT. The log goes to "
-           "stderr.",
+    .doc = "Run the broker in the foreground until it gets SIGTERM or SIGINT. SIGHUP reads the "
+           "configuration again, SIGUSR1 opens the log again.",
     .options = serve_options,
     .option_count = sizeof(serve_options) / sizeof(serve_options[0]),
 };

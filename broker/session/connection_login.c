@@ -139,7 +139,8 @@ login_done(struct connection *c, bool is_right, struct bytes mechanism)
         peer_address(c, address);
         logins_note_failure(b->logins, address);
         log_warning("connection.login_refused",
-                    "conn=%llu peer=%s user=\"%s\" msg=\"the user can only connect via localhost\"",
+                    "conn=%llu peer=%s user=\"%s\" msg=\"the user can only connect via "
+                    "localhost\"",
                     (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)));
         account_unref(c->account);
         c->account = NULL;

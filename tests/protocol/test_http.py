@@ -154,6 +154,20 @@ def health_of_a_running_broker(t):
 
 
 @test(process=True)
+def connections_are_kept(t):
+    with served(t) as s:
+        connection = http.client.HTTPConnection('127.0.0.1', s.ports()[0], timeout=30)
+        connection.connect()
+        port = connection.sock.getsockname()[1]
+        for path in ('/health/live', '/metrics', '/nowhere'):
+            connection.request('GET', path)
+            connection.getresponse().read()
+            check(connection.sock is not None, f'closed after {path}')
+            equal(connection.sock.getsockname()[1], port, 'port')
+        connection.close()
+
+
+@test(process=True)
 def not_ready_while_it_stops(t):
     """It stays alive, and says so, until the last connection has gone."""
     with served(t) as s:
