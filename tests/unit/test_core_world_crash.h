@@ -29,7 +29,10 @@ world_start(void)
     broker_init(&world.broker, &world.config, world.door, world.pager);
     if (!broker_recover(&world.broker, engine, &recovered, problem, sizeof(problem)))
         fail_msg("%s", problem);
-    vhosts_recovered(&world.broker);
+    bool is_new;
+    if (!vhosts_recovered(&world.broker, &is_new, problem, sizeof(problem)))
+        fail_msg("%s", problem);
+    vhosts_have_begun(&world.broker);
     world.vhost = broker_find_vhost(&world.broker, BYTES_LITERAL("/"));
     assert_non_null(world.vhost);
 }
@@ -195,8 +198,7 @@ audit_name(struct audit *a, size_t name)
 {
     struct amqp_exception ex;
     bool is_known = false;
-    struct queue *q =
-        vhost_use_queue(world.vhost, bytes_of_string(world_names[name]), 1, &ex);
+    struct queue *q = vhost_use_queue(world.vhost, bytes_of_string(world_names[name]), 1, &ex);
     world.current[name] = INCARNATIONS_MAX;
     for (uint32_t i = 0; i < world.incarnation_count; i++) {
         a->x = &world.incarnations[i];
