@@ -121,10 +121,14 @@ on_connection_open(struct connection *c, const struct amqp_connection_open *m,
     connection_move(c, CONNECTION_RUNNING);
     start_heartbeat(c);
     char name[128];
-    log_info("connection.open",
-             "conn=%llu peer=%s user=%.*s name=\"%s\" msg=\"authenticated and granted access\"",
-             (unsigned long long)c->id, c->peer, BYTES_ARGS(c->user),
-             log_quote(c->name, name, sizeof(name)));
+    char user[128];
+    char vhost[128];
+    log_info(
+        "connection.open",
+        "conn=%llu peer=%s user=\"%s\" vhost=\"%s\" name=\"%s\" msg=\"authenticated and granted "
+        "access\"",
+        (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)),
+        log_quote(c->vhost->name, vhost, sizeof(vhost)), log_quote(c->name, name, sizeof(name)));
     return true;
 }
 
