@@ -35,12 +35,16 @@ make_guest(struct auth *auth)
 bool
 auth_setup(struct broker *b, char *problem, size_t problem_size)
 {
-    const bool is_new = vhosts_recovered(b);
+    bool is_new;
+    if (!vhosts_recovered(b, &is_new, problem, problem_size))
+        return false;
     b->auth = auth_create(&b->notes, problem, problem_size);
     if (b->auth == NULL)
         return false;
-    if (is_new)
+    if (is_new) {
         make_guest(b->auth);
+        vhosts_have_begun(b); /* Last: what a crash cuts short is begun again. */
+    }
     b->logins = logins_create(b->auth);
     return true;
 }

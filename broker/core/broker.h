@@ -39,8 +39,9 @@ struct broker {
     struct rwlock vhosts_lock;
     struct map vhosts;       /* Guarded by vhosts_lock. By name. */
     struct list dead_vhosts; /* Likewise. Deleted ones. */
-    /* Told before what is in it goes; must not block. May be NULL. Set before threads start. */
-    void (*vhost_deleted)(void *context, const struct vhost *v);
+    /* Told before what is in it goes; returns a ticket; must not block. May be NULL. Set before
+     * threads start. */
+    uint64_t (*vhost_deleted)(void *context, const struct vhost *v);
     void *vhost_deleted_context;
     struct notes notes;
     struct policies policies;

@@ -61,6 +61,15 @@ vhost_destroy(struct vhost *v)
     mem_free(v);
 }
 
+bool
+vhost_is_up(const struct vhost *v, struct amqp_exception *ex)
+{
+    if (!atomic_load(&v->is_deleted))
+        return true;
+    ex->method_id = 0;
+    return amqp_raise(ex, AMQP_CONNECTION_FORCED, "vhost '%.*s' is down", BYTES_ARGS(v->name));
+}
+
 /* Exchanges first: they take the queues along that are theirs. */
 uint64_t
 vhost_clear(struct vhost *v)

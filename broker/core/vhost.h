@@ -113,6 +113,10 @@ bool vhost_bind(struct vhost *v, const struct bind_spec *spec, uint64_t connecti
 bool vhost_unbind(struct vhost *v, const struct bind_spec *spec, uint64_t connection,
                   uint64_t *ticket, struct amqp_exception *ex);
 
+/* Whether something may still be made in it: once it is deleted, nobody would take that away. False
+ * with 320. */
+bool vhost_is_up(const struct vhost *v, struct amqp_exception *ex) REQUIRES_SHARED(v->topology);
+
 /* "no exchange 'x' in vhost '/'" and its like: always false. */
 bool vhost_raise_no_exchange(const struct vhost *v, struct bytes name, struct amqp_exception *ex);
 bool vhost_raise_no_queue(const struct vhost *v, struct bytes name, struct amqp_exception *ex);

@@ -207,7 +207,7 @@ vhost_declare_exchange(struct vhost *v, const struct exchange_spec *spec, uint64
         ok = amqp_raise(ex, AMQP_ACCESS_REFUSED,
                         "exchange name '%.*s' contains reserved prefix 'amq.*'",
                         BYTES_ARGS(spec->name));
-    } else {
+    } else if ((ok = vhost_is_up(v, ex))) {
         x = exchange_create(v, spec);
         map_insert(&v->exchanges, &x->by_name, bytes_hash(x->name));
         exchange_apply_policies(v, x);

@@ -160,9 +160,8 @@ has_room(struct vhost *v, struct bytes name, struct amqp_exception *ex) REQUIRES
     const int64_t most = atomic_load(&v->max_queues);
     return most < 0 || (int64_t)v->queues.count < most ||
            amqp_raise(ex, AMQP_PRECONDITION_FAILED,
-                      "cannot declare queue '%.*s' in vhost '%.*s': queue limit in vhost '%.*s' "
-                      "(%lld) is reached",
-                      BYTES_ARGS(name), BYTES_ARGS(v->name), BYTES_ARGS(v->name), (long long)most);
+                      "cannot declare queue '%.*s': queue limit in vhost '%.*s' (%lld) is reached",
+                      BYTES_ARGS(name), BYTES_ARGS(v->name), (long long)most);
 }
 
 bool
@@ -183,7 +182,7 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
         ok = queue_equivalent(q, spec, connection, ex);
         queue_touch(q);
     } else {
-        ok = has_room(v, spec->name, ex) &&
+        ok = vhost_is_up(v, ex) && has_room(v, spec->name, ex) &&
              queue_arguments_parse(spec->arguments, spec->name, v->name, &parsed.effective, ex) &&
              queue_type_allows(&parsed.effective, spec->durable, spec->owner != 0,
                                spec->auto_delete, spec->name, v->name, ex);

@@ -4,8 +4,10 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 
+#include <stdio.h>
+
 #define KEY_VHOST "vhost:"
-#define KEY_BEGUN "begun" /* There, once a store has been given its first virtual host. */
+#define KEY_BEGUN "begun" /* There, once a store has been given all that new ones are given. */
 
 static void
 put_part(struct buf *out, struct bytes part)
@@ -170,29 +172,35 @@ broker_put_vhost(struct broker *b, const struct vhost_spec *spec)
     return ticket;
 }
 
+static uint64_t
+later_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* The note goes first: a crash in between leaves rows without one, which are known for what they
  * are. */
 uint64_t
 broker_delete_vhost(struct broker *b, struct bytes name)
 {
     struct buf key = note_key(name);
+    uint64_t ticket = 0;
     rwlock_write(&b->vhosts_lock);
     struct vhost *v = find(b, name);
     if (v != NULL) {
         map_remove(&b->vhosts, &v->by_name);
         list_push(&b->dead_vhosts, &v->in_dead);
         atomic_store(&v->is_deleted, true);
-        notes_delete(&b->notes, buf_bytes(&key));
+        ticket = notes_delete(&b->notes, buf_bytes(&key));
     }
     rwlock_write_end(&b->vhosts_lock);
     buf_fini(&key);
     if (v == NULL)
         return 0;
     if (b->vhost_deleted != NULL)
-        b->vhost_deleted(b->vhost_deleted_context, v);
-    const uint64_t policies = policies_delete_vhost(&b->policies, v->name);
-    const uint64_t ticket = vhost_clear(v);
-    return ticket > policies ? ticket : policies;
+        ticket = later_of(ticket, b->vhost_deleted(b->vhost_deleted_context, v));
+    ticket = later_of(ticket, policies_delete_vhost(&b->policies, v->name));
+    return later_of(ticket, vhost_clear(v));
 }
 
 void
@@ -253,23 +261,32 @@ gather_note(void *context, struct bytes key, struct bytes value)
     buf_append_bytes(&f->values[f->count++], value);
 }
 
-static void
-restore_notes(struct broker *b)
+static bool
+restore_notes(struct broker *b, char *problem, size_t problem_size)
 {
     struct found_notes f = { .broker = b };
+    bool ok = true;
     notes_each(&b->notes, BYTES_LITERAL(KEY_VHOST), gather_note, &f);
     for (size_t i = 0; i < f.count; i++) {
         struct vhost_spec spec;
         const size_t prefix = strlen(KEY_VHOST);
         const struct bytes name = bytes_of(f.keys[i].data + prefix, f.keys[i].size - prefix);
         struct vhost *v = vhosts_restore(b, name);
-        if (spec_decode(name, buf_bytes(&f.values[i]), &spec))
+        if (spec_decode(name, buf_bytes(&f.values[i]), &spec)) {
             set_spec(v, &spec);
+        } else {
+            snprintf(problem, problem_size,
+                     "what the store says of virtual host \"%.*s\" cannot be understood; was it "
+                     "written by a later version of railmq?",
+                     BYTES_ARGS(name));
+            ok = false;
+        }
         buf_fini(&f.keys[i]);
         buf_fini(&f.values[i]);
     }
     mem_free(f.keys);
     mem_free(f.values);
+    return ok;
 }
 
 /* Finishes deletions that a crash has cut short. */
@@ -296,22 +313,27 @@ delete_without_notes(struct broker *b)
 }
 
 bool
-vhosts_recovered(struct broker *b)
+vhosts_recovered(struct broker *b, bool *is_new, char *problem, size_t problem_size)
 {
     struct buf value = { 0 };
-    const bool is_new = !notes_get(&b->notes, BYTES_LITERAL(KEY_BEGUN), &value);
+    *is_new = !notes_get(&b->notes, BYTES_LITERAL(KEY_BEGUN), &value);
     buf_fini(&value);
-    restore_notes(b);
-    if (is_new) {
+    if (!restore_notes(b, problem, problem_size))
+        return false;
+    if (*is_new)
         /* Of a store without notes every virtual host counts as made. */
         broker_put_vhost(b,
                          &(struct vhost_spec){ .name = BYTES_LITERAL("/"),
                                                .description = BYTES_LITERAL("Default virtual host"),
                                                .max_connections = -1,
                                                .max_queues = -1 });
-        notes_put(&b->notes, BYTES_LITERAL(KEY_BEGUN), BYTES_LITERAL("1"));
-    }
     delete_without_notes(b);
     broker_apply_policies(b);
-    return is_new;
+    return true;
+}
+
+void
+vhosts_have_begun(struct broker *b)
+{
+    notes_put(&b->notes, BYTES_LITERAL(KEY_BEGUN), BYTES_LITERAL("1"));
 }

@@ -31,7 +31,11 @@ void broker_apply_policies(struct broker *b);
 struct vhost *vhosts_restore(struct broker *b, struct bytes name);
 
 /* Start-up, when all rows have been read: what the notes say of each. One without a note was being
- * deleted: that is done to the end. A store that is new gets "/"; returns whether it is. */
-bool vhosts_recovered(struct broker *b);
+ * deleted: that is done to the end. A store that is new gets "/". False, with a line for people, if
+ * a note cannot be understood; nothing is deleted then. */
+bool vhosts_recovered(struct broker *b, bool *is_new, char *problem, size_t problem_size);
+
+/* A new store has been given all it begins with, and is not new any more. */
+void vhosts_have_begun(struct broker *b);
 
 #endif

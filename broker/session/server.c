@@ -171,15 +171,15 @@ clean_store(void *context, uint64_t room)
     return engine_local_clean(context, room);
 }
 
-static void
+static uint64_t
 vhost_deleted(void *context, const struct vhost *v)
 {
     struct server *s = context;
-    if (s->broker.auth != NULL)
-        auth_delete_vhost(s->broker.auth, v->name);
+    const uint64_t ticket = s->broker.auth == NULL ? 0 : auth_delete_vhost(s->broker.auth, v->name);
     const unsigned count = atomic_load(&s->workers_ready);
     for (unsigned i = 0; i < count; i++)
         worker_post_vhost_deleted(&s->workers[i]);
+    return ticket;
 }
 
 static bool

@@ -225,8 +225,8 @@ def limits(t):
         channel = admin.channel()
         channel.declare('one-more', durable=True)
         channel.send('queue.declare', queue='too-many')
-        channel.expect_close(406, "PRECONDITION_FAILED - cannot declare queue 'too-many' in vhost "
-                                  "'v': queue limit in vhost 'v' (6) is reached", 'queue.declare')
+        channel.expect_close(406, "PRECONDITION_FAILED - cannot declare queue 'too-many': queue "
+                                  "limit in vhost 'v' (6) is reached", 'queue.declare')
         first.channel()
         second.unopened(1).send('channel.open')
         second.expect_close(530, "NOT_ALLOWED - number of channels opened for user 'u' has reached "

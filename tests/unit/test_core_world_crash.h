@@ -29,7 +29,10 @@ world_start(void)
     broker_init(&world.broker, &world.config, world.door, world.pager);
     if (!broker_recover(&world.broker, engine, &recovered, problem, sizeof(problem)))
         fail_msg("%s", problem);
-    vhosts_recovered(&world.broker);
+    bool is_new;
+    if (!vhosts_recovered(&world.broker, &is_new, problem, sizeof(problem)))
+        fail_msg("%s", problem);
+    vhosts_have_begun(&world.broker);
     world.vhost = broker_find_vhost(&world.broker, BYTES_LITERAL("/"));
     assert_non_null(world.vhost);
 }
