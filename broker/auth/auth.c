@@ -24,6 +24,8 @@ struct auth {
     struct map accounts;    /* Guarded by lock. Of struct account. */
     struct map permissions; /* Guarded by lock. Of struct permission. */
     _Atomic uint64_t epoch;
+    void (*told)(void *context); /* May be NULL. */
+    void *told_context;
 };
 
 static void
@@ -429,16 +431,26 @@ auth_delete_user(struct auth *a, struct bytes name)
 {
     struct buf key = key_of(KEY_USER, &name, 1);
     lock_acquire(&a->lock);
-    delete_permissions(a, 0, name);
+    const uint64_t permissions = delete_permissions(a, 0, name);
     struct account *account = find_account(a, name);
     if (account != NULL) {
         map_remove(&a->accounts, &account->by_name);
+        atomic_store(&account->is_deleted, true);
         account_unref(account);
     }
     const uint64_t ticket = notes_delete(a->notes, buf_bytes(&key));
     lock_release(&a->lock);
     buf_fini(&key);
-    return ticket;
+    if (a->told != NULL)
+        a->told(a->told_context);
+    return permissions > ticket ? permissions : ticket;
+}
+
+void
+auth_tell_deletions(struct auth *a, void (*told)(void *context), void *context)
+{
+    a->told = told;
+    a->told_context = context;
 }
 
 uint64_t

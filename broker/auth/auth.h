@@ -50,6 +50,9 @@ struct topic_permission_spec {
 struct auth *auth_create(struct notes *notes, char *problem, size_t problem_size);
 void auth_destroy(struct auth *a);
 
+/* `told` is called, without a lock, after a user has been deleted. Before threads start. */
+void auth_tell_deletions(struct auth *a, void (*told)(void *context), void *context);
+
 /* Puts make or change; tickets are of the store. False, with a line for people, if a pattern does
  * not compile. Deleting what is not there is fine, and returns 0. */
 uint64_t auth_put_user(struct auth *a, const struct user_spec *spec);
@@ -81,6 +84,7 @@ struct account {
     struct bytes tags; /* Likewise. */
     atomic_bool loopback_only;
     atomic_bool impersonates; /* Has the tag impersonator. */
+    atomic_bool is_deleted;
     _Atomic int64_t max_connections;
     _Atomic int64_t max_channels;
     _Atomic int64_t connections;

@@ -1,7 +1,9 @@
 #include "broker/auth/logins.h"
 
+#include "broker/auth/login_lines.h"
 #include "broker/auth/password.h"
 #include "broker/base/clock.h"
+#include "broker/base/endian.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
@@ -12,13 +14,9 @@
 #include <openssl/hmac.h>
 #include <stdio.h>
 
-#define WAITING_MAX 4096u
 #define PROOF_SIZE 32u
 #define PROOF_SLOTS 4096u
 #define ADDRESS_SLOTS 1024u
-/* So many failures from one address within this time, and the rest of it nobody looks. */
-#define FAILURES_MAX 100u
-#define FAILURES_MS 10000u
 /* What unknown users are held against, so that they take as long as others: nobody's password. */
 #define NOBODYS_HASH                                                                               \
     "scrypt:15,8,1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -33,15 +31,23 @@ struct logins {
     struct auth *auth;
     pthread_t thread;
     uint8_t key[32]; /* Of proofs; new in each process. */
+    _Atomic uint64_t verified;
 
     struct lock lock; /* Guards what follows. */
     pthread_cond_t wake;
-    struct list waiting;
-    size_t waiting_count;
+    struct login_lines lines;
     bool stopping;
     uint8_t proofs[PROOF_SLOTS][PROOF_SIZE];
     struct failures failures[ADDRESS_SLOTS];
 };
+
+static void
+put_part(struct buf *out, struct bytes part)
+{
+    store_be32(buf_reserve(out, 4), (uint32_t)part.size);
+    out->size += 4;
+    buf_append_bytes(out, part);
+}
 
 /* What only those can compute who know the password, and this process. The user's hash is part of
  * it: a new password makes old proofs worthless. */
@@ -51,8 +57,8 @@ make_proof(const struct logins *l, struct bytes user, const char *hash, struct b
 {
     struct buf text = { 0 };
     unsigned size = PROOF_SIZE;
-    buf_printf(&text, "%zu:%.*s", user.size, BYTES_ARGS(user));
-    buf_printf(&text, "%zu:%s", strlen(hash), hash);
+    put_part(&text, user);
+    put_part(&text, bytes_of_string(hash));
     buf_append_bytes(&text, password);
     HMAC(EVP_sha256(), l->key, sizeof(l->key), text.data, text.size, proof, &size);
     OPENSSL_cleanse(text.data, text.size);
@@ -90,7 +96,7 @@ failures_of(struct logins *l, const char *address)
     const uint64_t hash = bytes_hash(bytes_of_string(address));
     struct failures *f = &l->failures[hash % ADDRESS_SLOTS];
     const uint64_t now_ms = clock_monotonic_ms();
-    if (f->address != hash || now_ms > f->since_ms + FAILURES_MS)
+    if (f->address != hash || now_ms > f->since_ms + LOGIN_FAILURES_MS)
         *f = (struct failures){ .address = hash, .since_ms = now_ms };
     return f;
 }
@@ -99,45 +105,53 @@ void
 logins_note_failure(struct logins *l, const char *address)
 {
     lock_acquire(&l->lock);
-    const bool is_last = ++failures_of(l, address)->count == FAILURES_MAX;
+    const bool is_last = ++failures_of(l, address)->count == LOGIN_FAILURES_MAX;
     lock_release(&l->lock);
     if (is_last)
         log_warning("login.blocked",
                     "peer=%s failures=%u msg=\"logins from this address are refused for some "
                     "seconds\"",
-                    address, FAILURES_MAX);
+                    address, LOGIN_FAILURES_MAX);
 }
 
 static bool
 is_blocked(struct logins *l, const char *address)
 {
     lock_acquire(&l->lock);
-    const bool blocked = failures_of(l, address)->count >= FAILURES_MAX;
+    const bool blocked = failures_of(l, address)->count >= LOGIN_FAILURES_MAX;
     lock_release(&l->lock);
     return blocked;
 }
 
-/* The long way. An unknown user takes as long as one with a hash of the usual kind. */
 static bool
-verify(struct logins *l, const struct login *login)
+verify(struct logins *l, struct bytes hash, struct bytes password)
 {
-    char hash[PASSWORD_TEXT_SIZE];
+    atomic_fetch_add_explicit(&l->verified, 1, memory_order_relaxed);
+    return password_verify(hash, password);
+}
+
+/* The long way, which takes as long for all who fail: it must not tell which users there are. */
+static bool
+is_right(struct logins *l, const struct login *login)
+{
+    char hash[PASSWORD_TEXT_SIZE] = "";
     uint8_t proof[PROOF_SIZE];
-    if (!auth_copy_hash(l->auth, login->user, hash, sizeof(hash)) || hash[0] == 0) {
-        password_verify(BYTES_LITERAL(NOBODYS_HASH), login->password);
-        return false;
+    if (!auth_copy_hash(l->auth, login->user, hash, sizeof(hash)) ||
+        !password_is_slow(bytes_of_string(hash))) {
+        verify(l, BYTES_LITERAL(NOBODYS_HASH), login->password);
+        return false; /* Other hashes have been looked at before it came here. */
     }
     make_proof(l, login->user, hash, login->password, proof);
     if (is_proven(l, proof))
         return true; /* Somebody was faster. */
-    if (!password_verify(bytes_of_string(hash), login->password))
+    if (!verify(l, bytes_of_string(hash), login->password))
         return false;
     remember(l, proof);
     return true;
 }
 
-static void
-free_login(struct login *login)
+void
+login_destroy(struct login *login)
 {
     OPENSSL_cleanse((void *)(uintptr_t)login->password.data, login->password.size);
     mem_free_const(login->user.data);
@@ -146,51 +160,56 @@ free_login(struct login *login)
 }
 
 void
-login_destroy(struct login *login)
+login_abandon(struct login *login)
 {
-    free_login(login);
+    login->owner = NULL;
+    atomic_store_explicit(&login->is_abandoned, true, memory_order_relaxed);
 }
 
-static bool
+uint64_t
+logins_verified(const struct logins *l)
+{
+    return atomic_load_explicit(&l->verified, memory_order_relaxed);
+}
+
+/* The login's worker's from here on. */
+static void
+answer(struct login *login, enum login_answer answer)
+{
+    login->answer = answer;
+    loop_post(login->loop, &login->mail);
+}
+
+static void
 enqueue(struct logins *l, struct login *login)
 {
+    struct login *surplus = login;
     lock_acquire(&l->lock);
-    const bool fits = l->waiting_count < WAITING_MAX && !l->stopping;
-    if (fits) {
-        list_push(&l->waiting, &login->link);
-        l->waiting_count++;
-    }
+    if (!l->stopping)
+        surplus = login_lines_add(&l->lines, login);
     lock_release(&l->lock);
-    if (fits)
-        pthread_cond_signal(&l->wake);
-    return fits;
+    if (surplus != NULL)
+        answer(surplus, LOGIN_BUSY);
+    pthread_cond_signal(&l->wake);
 }
 
-/* A hash that takes a microsecond is not worth a thread. */
-static enum login_answer
-check_fast(struct logins *l, const struct login_request *request, const char *hash)
-{
-    if (password_verify(bytes_of_string(hash), request->password))
-        return LOGIN_RIGHT;
-    logins_note_failure(l, request->address);
-    return LOGIN_WRONG;
-}
-
-enum login_answer
-logins_check(struct logins *l, const struct login_request *request, struct login **out)
+/* Known to be right without the thread: a proof, or a hash that takes a microsecond. */
+static bool
+is_right_at_once(struct logins *l, const struct login_request *request)
 {
     char hash[PASSWORD_TEXT_SIZE] = "";
     uint8_t proof[PROOF_SIZE];
-    if (is_blocked(l, request->address))
-        return LOGIN_WRONG;
-    if (auth_copy_hash(l->auth, request->user, hash, sizeof(hash)) && hash[0] != 0 &&
-        request->password.size > 0) {
-        make_proof(l, request->user, hash, request->password, proof);
-        if (is_proven(l, proof))
-            return LOGIN_RIGHT;
-        if (!password_is_slow(bytes_of_string(hash)))
-            return check_fast(l, request, hash);
-    }
+    if (!auth_copy_hash(l->auth, request->user, hash, sizeof(hash)) || hash[0] == 0)
+        return false;
+    if (!password_is_slow(bytes_of_string(hash)))
+        return password_verify(bytes_of_string(hash), request->password);
+    make_proof(l, request->user, hash, request->password, proof);
+    return is_proven(l, proof);
+}
+
+static struct login *
+login_create(const struct login_request *request)
+{
     struct login *login = mem_alloc_zeroed(sizeof(*login));
     mail_init(&login->mail, request->deliver);
     list_init(&login->link);
@@ -199,29 +218,45 @@ logins_check(struct logins *l, const struct login_request *request, struct login
     login->user = bytes_copy(request->user);
     login->password = bytes_copy(request->password);
     snprintf(login->address, sizeof(login->address), "%s", request->address);
-    if (enqueue(l, login)) {
-        *out = login;
-        return LOGIN_LATER;
-    }
-    free_login(login);
-    return LOGIN_BUSY;
+    return login;
+}
+
+enum login_answer
+logins_check(struct logins *l, const struct login_request *request, struct login **out)
+{
+    if (is_blocked(l, request->address))
+        return LOGIN_WRONG;
+    if (is_right_at_once(l, request))
+        return LOGIN_RIGHT;
+    /* The worker has it before its mail can come: that is delivered on this thread. */
+    *out = login_create(request);
+    enqueue(l, *out);
+    return LOGIN_LATER;
 }
 
 static struct login *
 take(struct logins *l, bool *stopping) UNCHECKED_LOCKING
 {
-    struct login *login = NULL;
+    struct login *login;
     lock_acquire(&l->lock);
-    while (list_is_empty(&l->waiting) && !l->stopping)
+    while ((login = login_lines_take(&l->lines)) == NULL && !l->stopping)
         pthread_cond_wait(&l->wake, &l->lock.mutex);
-    if (!list_is_empty(&l->waiting)) {
-        login = LIST_CONTAINER(l->waiting.next, struct login, link);
-        list_unlink(&login->link);
-        l->waiting_count--;
-    }
     *stopping = l->stopping;
     lock_release(&l->lock);
     return login;
+}
+
+/* Its time is spent on those only who wait, and have not guessed too often while they did. */
+static enum login_answer
+look_at(struct logins *l, const struct login *login)
+{
+    if (atomic_load_explicit(&login->is_abandoned, memory_order_relaxed) ||
+        is_blocked(l, login->address))
+        return LOGIN_WRONG;
+    if (is_right(l, login))
+        return LOGIN_RIGHT;
+    logins_note_failure(l, login->address);
+    return LOGIN_WRONG;
 }
 
 static void *
@@ -230,13 +265,8 @@ logins_main(void *argument)
     struct logins *l = argument;
     struct login *login;
     bool stopping;
-    while ((login = take(l, &stopping)) != NULL) {
-        const bool is_wanted = !stopping && !atomic_load(&login->is_abandoned);
-        login->is_right = is_wanted && verify(l, login);
-        if (is_wanted && !login->is_right)
-            logins_note_failure(l, login->address);
-        loop_post(login->loop, &login->mail); /* The worker's from here on. */
-    }
+    while ((login = take(l, &stopping)) != NULL)
+        answer(login, stopping ? LOGIN_BUSY : look_at(l, login));
     return NULL;
 }
 
@@ -250,7 +280,7 @@ logins_create(struct auth *auth)
     rand_bytes(l->proofs, sizeof(l->proofs));
     lock_init(&l->lock);
     pthread_cond_init(&l->wake, NULL);
-    list_init(&l->waiting);
+    login_lines_init(&l->lines);
     const int error = pthread_create(&l->thread, NULL, logins_main, l);
     if (error != 0)
         PANIC("cannot start the login thread: error %d; raise the limit of threads", error);

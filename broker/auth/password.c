@@ -92,6 +92,15 @@ decode_base64(struct bytes text, struct parsed *p)
     return true;
 }
 
+/* As OpenSSL counts it: what costs more than is given to it would never verify. */
+static bool
+fits_memory(const struct parsed *p)
+{
+    const uint64_t blocks = UINT64_C(128) * p->r * p->p;
+    const uint64_t table = UINT64_C(128) * p->r * ((UINT64_C(1) << p->ln) + 2);
+    return blocks + table <= SCRYPT_MEMORY_MAX;
+}
+
 /* "15,8,1" */
 static bool
 parse_costs(struct bytes text, struct parsed *p)
@@ -104,7 +113,7 @@ parse_costs(struct bytes text, struct parsed *p)
     copy[text.size] = 0;
     return sscanf(copy, "%2u,%2u,%2u%n", &p->ln, &p->r, &p->p, &end) == 3 &&
            (size_t)end == text.size && p->ln >= 1 && p->ln <= 20 && p->r >= 1 && p->r <= 16 &&
-           p->p >= 1 && p->p <= 16;
+           p->p >= 1 && p->p <= 16 && fits_memory(p);
 }
 
 static bool

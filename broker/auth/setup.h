@@ -10,7 +10,7 @@
  * machine only. False with a line for people. */
 bool auth_setup(struct broker *b, char *problem, size_t problem_size);
 
-/* No login is looked at any more; those that wait are answered as wrong. Workers still run. */
+/* No login is looked at any more; those that wait are not answered yes or no. Workers still run. */
 void auth_stop(struct broker *b);
 
 /* After broker_fini. */

@@ -20,6 +20,7 @@ struct broker_counters {
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_refused;
     _Atomic uint64_t handshakes_failed;
+    _Atomic uint64_t logins_refused;
     _Atomic uint64_t tls_handshakes;
     _Atomic uint64_t tls_handshakes_failed;
     _Atomic uint64_t heartbeats_missed;

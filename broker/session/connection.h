@@ -103,7 +103,8 @@ struct connection {
     struct buf stalled_reply;
     struct pending_get *pending_get; /* Of PAUSE_GET; NULL if there is none. */
 
-    bool uses_amqplain; /* Rather than PLAIN. */
+    const char *mechanism; /* That it logs in by; NULL before. */
+    bool login_refused;    /* Which it will be told. */
     bool can_cancel_notify;
     bool can_blocked;
     bool can_close_on_auth_failure;
@@ -190,8 +191,8 @@ void connection_timer_fire(struct timer *timer);
 /* What it counts as open in its user and its virtual host goes. */
 void connection_log_out(struct connection *c);
 
-/* Refuses the login: 403 for those who can hear it, silence and delay for the others. */
-void connection_refuse_login(struct connection *c, struct bytes mechanism);
+/* The timer while it logs in: the handshake takes too long, or it is told that it is refused. */
+void connection_login_timeout(struct connection *c);
 
 struct channel *connection_find_channel(struct connection *c, uint16_t number);
 

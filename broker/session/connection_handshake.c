@@ -127,7 +127,7 @@ on_connection_open(struct connection *c, const struct amqp_connection_open *m,
                           BYTES_ARGS(m->virtual_host));
     if (!connection_take_place(c, ex))
         return false;
-    if (!access_open(c))
+    if (!access_open(c) || atomic_load(&c->account->is_deleted))
         return raise_refused(c, m->virtual_host, ex);
     CONNECTION_SEND(c, connection_open_ok, .known_hosts = BYTES_NONE);
     connection_move(c, CONNECTION_RUNNING);
@@ -218,10 +218,12 @@ connection_timer_fire(struct timer *timer)
     case CONNECTION_AWAITING_HEADER:
     case CONNECTION_SECURING:
     case CONNECTION_STARTING:
-    case CONNECTION_LOGGING_IN:
     case CONNECTION_TUNING:
     case CONNECTION_OPENING:
         connection_drop(c, "handshake timeout");
+        return;
+    case CONNECTION_LOGGING_IN:
+        connection_login_timeout(c);
         return;
     case CONNECTION_RUNNING:
         fire_heartbeat(c);

@@ -11,9 +11,12 @@
 #include "broker/session/channel.h"
 #include "certs/transport.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #define CONDEMNED_MS 3000
+/* Whoever guesses waits as long for each. */
+#define REFUSAL_MS 250
 #define IDENTITY_SIZE 256
 
 /* How a client may say who it is. */
@@ -88,75 +91,130 @@ learn_client(struct connection *c, struct bytes properties)
             table_field_bool(&f, rows[i].known);
 }
 
-void
-connection_refuse_login(struct connection *c, struct bytes mechanism)
+static bool
+is_loopback(const struct connection *c)
 {
-    char user[64];
-    atomic_fetch_add_explicit(&c->worker->broker->counters.handshakes_failed, 1,
-                              memory_order_relaxed);
-    log_warning("connection.login_refused",
-                "conn=%llu peer=%s user=\"%s\" mechanism=%.*s msg=\"login refused\"",
-                (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)),
-                BYTES_ARGS(mechanism));
+    return strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
+           strncmp(c->peer, "unix", 4) == 0;
+}
+
+/* The address without its port. Of IPv6 the network: whoever has one address has all of it. */
+static void
+peer_network(const struct connection *c, char out[LOGIN_ADDRESS_SIZE])
+{
+    struct in6_addr address;
+    const bool is_v6 = c->peer[0] == '[';
+    snprintf(out, LOGIN_ADDRESS_SIZE, "%s", c->peer + (is_v6 ? 1 : 0));
+    char *end = is_v6 ? strchr(out, ']') : strrchr(out, ':');
+    if (end != NULL)
+        *end = 0;
+    if (!is_v6 || inet_pton(AF_INET6, out, &address) != 1)
+        return;
+    memset(&address.s6_addr[8], 0, 8);
+    inet_ntop(AF_INET6, &address, out, LOGIN_ADDRESS_SIZE);
+}
+
+/* 403 for those who can hear it; nothing, and then the end, for the others. */
+static void
+refuse(struct connection *c)
+{
+    struct amqp_exception ex = { 0 };
     if (!c->can_close_on_auth_failure) {
         connection_move(c, CONNECTION_CONDEMNED);
         connection_start_timer(c, CONDEMNED_MS);
         return;
     }
-    struct amqp_exception ex = { 0 };
     amqp_raise(&ex, AMQP_ACCESS_REFUSED,
-               "Login was refused using authentication mechanism %.*s. For details see the broker "
+               "Login was refused using authentication mechanism %s. For details see the broker "
                "logfile.",
-               BYTES_ARGS(mechanism));
+               c->mechanism);
     connection_raise(c, &ex);
 }
 
-static bool
-is_loopback(const struct connection *c)
-{
-    return strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
-           strncmp(c->peer, "[::ffff:127.", 12) == 0 || strncmp(c->peer, "unix", 4) == 0;
-}
-
-/* Without the port. */
+/* The input stands still until then. */
 static void
-peer_address(const struct connection *c, char out[CONNECTION_PEER_SIZE])
+refuse_later(struct connection *c)
 {
-    snprintf(out, CONNECTION_PEER_SIZE, "%s", c->peer);
-    char *colon = strrchr(out, ':');
-    if (colon != NULL)
-        *colon = 0;
+    if (c->state != CONNECTION_LOGGING_IN)
+        connection_move(c, CONNECTION_LOGGING_IN);
+    c->login_refused = true;
+    connection_pause(c, PAUSE_LOGIN);
+    connection_start_timer(c, REFUSAL_MS);
 }
 
 static void
-login_done(struct connection *c, bool is_right, struct bytes mechanism)
+count_refusal(const struct connection *c, const char *why)
 {
-    struct broker *b = c->worker->broker;
-    char address[CONNECTION_PEER_SIZE];
-    char user[128];
-    c->account = is_right ? auth_find_account(b->auth, c->user) : NULL;
-    if (c->account != NULL && atomic_load(&c->account->loopback_only) && !is_loopback(c)) {
-        peer_address(c, address);
-        logins_note_failure(b->logins, address);
-        log_warning("connection.login_refused",
-                    "conn=%llu peer=%s user=\"%s\" msg=\"the user can only connect via "
-                    "localhost\"",
-                    (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)));
-        account_unref(c->account);
-        c->account = NULL;
-    }
-    if (c->account == NULL) {
-        connection_refuse_login(c, mechanism);
+    char user[64];
+    struct broker_counters *counters = &c->worker->broker->counters;
+    atomic_fetch_add_explicit(&counters->handshakes_failed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counters->logins_refused, 1, memory_order_relaxed);
+    log_warning("connection.login_refused", "conn=%llu peer=%s user=\"%s\" mechanism=%s msg=\"%s\"",
+                (unsigned long long)c->id, c->peer, log_quote(c->user, user, sizeof(user)),
+                c->mechanism, why);
+}
+
+void
+connection_login_timeout(struct connection *c)
+{
+    if (!c->login_refused) {
+        connection_drop(c, "handshake timeout");
         return;
     }
+    refuse(c);
+    connection_resume(c, PAUSE_LOGIN);
+}
+
+static void
+login_failed(struct connection *c, const char *why)
+{
+    count_refusal(c, why);
+    if (c->can_close_on_auth_failure)
+        refuse_later(c);
+    else
+        refuse(c); /* Which takes its time. */
+}
+
+/* It has shown who it is. */
+static void
+login_succeeded(struct connection *c)
+{
+    char network[LOGIN_ADDRESS_SIZE];
+    const struct broker *b = c->worker->broker;
+    struct account *account = auth_find_account(b->auth, c->user);
+    if (account == NULL) {
+        login_failed(c, "there is no such user");
+        return;
+    }
+    if (atomic_load(&account->loopback_only) && !is_loopback(c)) {
+        peer_network(c, network);
+        logins_note_failure(b->logins, network);
+        account_unref(account);
+        login_failed(c, "this user can only connect via localhost");
+        return;
+    }
+    c->account = account;
     connection_tune(c);
 }
 
-/* The mechanism is known by whether its name fits: only these two ask for passwords. */
-static struct bytes
-mechanism_of(const struct connection *c)
+static void
+take_answer(struct connection *c, enum login_answer answer)
 {
-    return c->uses_amqplain ? BYTES_LITERAL("AMQPLAIN") : BYTES_LITERAL("PLAIN");
+    switch (answer) {
+    case LOGIN_RIGHT:
+        login_succeeded(c);
+        return;
+    case LOGIN_WRONG:
+        login_failed(c, "user and password do not fit");
+        return;
+    case LOGIN_LATER:
+        connection_move(c, CONNECTION_LOGGING_IN);
+        connection_pause(c, PAUSE_LOGIN);
+        return;
+    case LOGIN_BUSY:
+        connection_drop(c, "too many logins wait to be looked at, or the broker stops");
+        return;
+    }
 }
 
 static void
@@ -165,45 +223,34 @@ login_delivered(struct mail *mail)
     struct login *login = LIST_CONTAINER(mail, struct login, mail);
     struct worker *w = LIST_CONTAINER(login->loop, struct worker, loop);
     struct connection *c = login->owner;
-    const bool is_right = login->is_right;
+    const enum login_answer answer = login->answer;
     login_destroy(login);
     w->logins_under_way--;
     if (c == NULL)
         return; /* It did not wait. */
     c->login = NULL;
-    login_done(c, is_right, mechanism_of(c));
-    connection_resume(c, PAUSE_LOGIN);
+    take_answer(c, answer);
+    if (!c->login_refused)
+        connection_resume(c, PAUSE_LOGIN);
 }
 
 static void
-log_in(struct connection *c, const struct sasl_login *sasl, struct bytes mechanism)
+log_in(struct connection *c, const struct sasl_login *sasl)
 {
-    char address[CONNECTION_PEER_SIZE];
-    peer_address(c, address);
+    char network[LOGIN_ADDRESS_SIZE];
+    peer_network(c, network);
     const struct login_request request = {
         .user = sasl->user,
         .password = sasl->password,
-        .address = address,
+        .address = network,
         .loop = &c->worker->loop,
         .deliver = login_delivered,
         .owner = c,
     };
-    switch (logins_check(c->worker->broker->logins, &request, &c->login)) {
-    case LOGIN_RIGHT:
-        login_done(c, true, mechanism);
-        return;
-    case LOGIN_WRONG:
-        login_done(c, false, mechanism);
-        return;
-    case LOGIN_LATER:
+    const enum login_answer answer = logins_check(c->worker->broker->logins, &request, &c->login);
+    if (answer == LOGIN_LATER)
         c->worker->logins_under_way++;
-        connection_move(c, CONNECTION_LOGGING_IN);
-        connection_pause(c, PAUSE_LOGIN);
-        return;
-    case LOGIN_BUSY:
-        connection_drop(c, "too many logins wait to be looked at; try again later");
-        return;
-    }
+    take_answer(c, answer);
 }
 
 static bool
@@ -219,11 +266,12 @@ raise_unknown_mechanism(const struct connection *c, struct bytes name, struct am
 }
 
 /* Somebody who need not prove what is known already. */
-static void
-log_in_without_password(struct connection *c, const char *user, struct bytes mechanism)
+static bool
+log_in_without_password(struct connection *c, const char *user)
 {
     c->user = bytes_copy(bytes_of_string(user));
-    login_done(c, true, mechanism);
+    login_succeeded(c);
+    return true;
 }
 
 bool
@@ -236,22 +284,19 @@ on_connection_start_ok(struct connection *c, const struct amqp_connection_start_
     learn_client(c, m->client_properties);
     if (!mechanism_find(c, m->mechanism, &mechanism))
         return raise_unknown_mechanism(c, m->mechanism, ex);
+    c->mechanism = mechanism_names[mechanism];
+    if (mechanism == MECHANISM_ANONYMOUS)
+        return log_in_without_password(c, c->worker->broker->config->server.anonymous_user);
     if (mechanism == MECHANISM_EXTERNAL) {
         transport_peer_identity(c->transport, identity, sizeof(identity));
-        log_in_without_password(c, identity, m->mechanism);
-        return true;
+        return log_in_without_password(c, identity);
     }
-    if (mechanism == MECHANISM_ANONYMOUS) {
-        log_in_without_password(c, c->worker->broker->config->server.anonymous_user, m->mechanism);
-        return true;
-    }
-    c->uses_amqplain = mechanism == MECHANISM_AMQPLAIN;
-    if (!(c->uses_amqplain ? sasl_amqplain_parse(m->response, &login)
-                           : sasl_plain_parse(m->response, &login)))
-        return amqp_raise(ex, AMQP_SYNTAX_ERROR, "malformed response to mechanism %.*s",
-                          BYTES_ARGS(m->mechanism));
+    if (!(mechanism == MECHANISM_AMQPLAIN ? sasl_amqplain_parse(m->response, &login)
+                                          : sasl_plain_parse(m->response, &login)))
+        return amqp_raise(ex, AMQP_SYNTAX_ERROR, "malformed response to mechanism %s",
+                          c->mechanism);
     c->user = bytes_copy(login.user);
-    log_in(c, &login, m->mechanism);
+    log_in(c, &login);
     return true;
 }
 
@@ -285,9 +330,7 @@ connection_log_out(struct connection *c)
         atomic_fetch_sub(&c->account->connections, 1);
     }
     c->counts_for_user = false;
-    if (c->login != NULL) { /* The worker frees it when the answer comes. */
-        c->login->owner = NULL;
-        atomic_store(&c->login->is_abandoned, true);
-    }
+    if (c->login != NULL)
+        login_abandon(c->login); /* The worker frees it when the answer comes. */
     c->login = NULL;
 }

@@ -64,7 +64,11 @@ static void
 address_text(const union socket_address *a, char *out, size_t size)
 {
     char host[INET6_ADDRSTRLEN] = "?";
-    if (a->any.sa_family == AF_INET6) {
+    if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
+        /* To people, and to those who ask for loopback, it is IPv4's. */
+        inet_ntop(AF_INET, &a->v6.sin6_addr.s6_addr[12], host, sizeof(host));
+        snprintf(out, size, "%s:%u", host, ntohs(a->v6.sin6_port));
+    } else if (a->any.sa_family == AF_INET6) {
         inet_ntop(AF_INET6, &a->v6.sin6_addr, host, sizeof(host));
         snprintf(out, size, "[%s]:%u", host, ntohs(a->v6.sin6_port));
     } else {

@@ -171,14 +171,21 @@ clean_store(void *context, uint64_t room)
     return engine_local_clean(context, room);
 }
 
+static void
+something_deleted(void *context)
+{
+    struct server *s = context;
+    const unsigned count = atomic_load(&s->workers_ready);
+    for (unsigned i = 0; i < count; i++)
+        worker_post_deleted(&s->workers[i]);
+}
+
 static uint64_t
 vhost_deleted(void *context, const struct vhost *v)
 {
     struct server *s = context;
     const uint64_t ticket = s->broker.auth == NULL ? 0 : auth_delete_vhost(s->broker.auth, v->name);
-    const unsigned count = atomic_load(&s->workers_ready);
-    for (unsigned i = 0; i < count; i++)
-        worker_post_vhost_deleted(&s->workers[i]);
+    something_deleted(s);
     return ticket;
 }
 
@@ -187,7 +194,10 @@ open_auth(struct server *s, char *problem, size_t problem_size)
 {
     s->broker.vhost_deleted = vhost_deleted;
     s->broker.vhost_deleted_context = s;
-    return auth_setup(&s->broker, problem, problem_size);
+    if (!auth_setup(&s->broker, problem, problem_size))
+        return false;
+    auth_tell_deletions(s->broker.auth, something_deleted, s);
+    return true;
 }
 
 /* The engine, what it has kept, and the door in front of it. A delay of commits, which only tests

@@ -1,5 +1,6 @@
 #include "broker/session/worker.h"
 
+#include "broker/auth/auth.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/net/output.h"
@@ -58,25 +59,37 @@ committed_deliver(struct mail *mail)
         connection_unstall(LIST_CONTAINER(link, struct connection, in_stalled), committed);
 }
 
-static void
-vhost_deliver(struct mail *mail)
+/* Why the connection cannot go on; false if it can. */
+static bool
+is_orphan(const struct connection *c, struct amqp_exception *ex)
 {
-    struct worker *w = LIST_CONTAINER(mail, struct worker, vhost_mail);
+    if (c->state != CONNECTION_RUNNING)
+        return false;
+    if (atomic_load(&c->vhost->is_deleted))
+        amqp_raise(ex, AMQP_CONNECTION_FORCED, "vhost '%.*s' is down", BYTES_ARGS(c->vhost->name));
+    else if (atomic_load(&c->account->is_deleted))
+        amqp_raise(ex, AMQP_CONNECTION_FORCED, "user '%.*s' was deleted", BYTES_ARGS(c->user));
+    else
+        return false;
+    return true;
+}
+
+static void
+deleted_deliver(struct mail *mail)
+{
+    struct worker *w = LIST_CONTAINER(mail, struct worker, deleted_mail);
     LIST_FOREACH (link, &w->connections) {
-        struct connection *c = LIST_CONTAINER(link, struct connection, in_worker);
-        if (c->vhost == NULL || !atomic_load(&c->vhost->is_deleted) ||
-            c->state != CONNECTION_RUNNING)
-            continue;
         struct amqp_exception ex = { 0 };
-        amqp_raise(&ex, AMQP_CONNECTION_FORCED, "vhost '%.*s' is down", BYTES_ARGS(c->vhost->name));
-        connection_raise(c, &ex);
+        struct connection *c = LIST_CONTAINER(link, struct connection, in_worker);
+        if (is_orphan(c, &ex))
+            connection_raise(c, &ex);
     }
 }
 
 void
-worker_post_vhost_deleted(struct worker *w)
+worker_post_deleted(struct worker *w)
 {
-    loop_post(&w->loop, &w->vhost_mail);
+    loop_post(&w->loop, &w->deleted_mail);
 }
 
 void
@@ -244,7 +257,7 @@ worker_init(struct worker *w, struct server *server, struct broker *broker, unsi
     list_init(&w->blocked);
     list_init(&w->confirming);
     mail_init(&w->committed_mail, committed_deliver);
-    mail_init(&w->vhost_mail, vhost_deliver);
+    mail_init(&w->deleted_mail, deleted_deliver);
     mail_init(&w->stop_mail, stop_deliver);
     mail_init(&w->survey_mail, survey_deliver);
     mail_init(&w->tick_mail, pulse_deliver);

@@ -43,7 +43,7 @@ struct worker {
     struct mail stop_mail;
     struct mail survey_mail;   /* Somebody asks about what it owns. */
     uint64_t survey_number;    /* The last one that it answered. */
-    struct mail vhost_mail;    /* A virtual host was deleted. */
+    struct mail deleted_mail;  /* A virtual host or a user was deleted. */
     struct timer alarm_timer;  /* Looks whether the alarm is over, while it is on. */
     struct timer housekeeping; /* Consumer timeouts. */
     struct timer stop_timer;
@@ -70,7 +70,7 @@ void worker_stop(struct worker *w);
 void worker_post_committed(struct worker *w);
 
 /* A virtual host was deleted: its connections are closed. Any thread. */
-void worker_post_vhost_deleted(struct worker *w);
+void worker_post_deleted(struct worker *w);
 
 /* A publisher has met an alarm: look again until it is over. */
 void worker_watch_alarm(struct worker *w);
