@@ -9,9 +9,9 @@
 #include "broker/base/log.h"
 #include "broker/session/access.h"
 #include "broker/session/channel.h"
+#include "broker/session/peer.h"
 #include "certs/transport.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #define CONDEMNED_MS 3000
@@ -91,29 +91,6 @@ learn_client(struct connection *c, struct bytes properties)
             table_field_bool(&f, rows[i].known);
 }
 
-static bool
-is_loopback(const struct connection *c)
-{
-    return strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
-           strncmp(c->peer, "unix", 4) == 0;
-}
-
-/* The address without its port. Of IPv6 the network: whoever has one address has all of it. */
-static void
-peer_network(const struct connection *c, char out[LOGIN_ADDRESS_SIZE])
-{
-    struct in6_addr address;
-    const bool is_v6 = c->peer[0] == '[';
-    snprintf(out, LOGIN_ADDRESS_SIZE, "%s", c->peer + (is_v6 ? 1 : 0));
-    char *end = is_v6 ? strchr(out, ']') : strrchr(out, ':');
-    if (end != NULL)
-        *end = 0;
-    if (!is_v6 || inet_pton(AF_INET6, out, &address) != 1)
-        return;
-    memset(&address.s6_addr[8], 0, 8);
-    inet_ntop(AF_INET6, &address, out, LOGIN_ADDRESS_SIZE);
-}
-
 /* 403 for those who can hear it; nothing, and then the end, for the others. */
 static void
 refuse(struct connection *c)
@@ -186,8 +163,8 @@ login_succeeded(struct connection *c)
         login_failed(c, "there is no such user");
         return;
     }
-    if (atomic_load(&account->loopback_only) && !is_loopback(c)) {
-        peer_network(c, network);
+    if (atomic_load(&account->loopback_only) && !peer_is_loopback(c->peer)) {
+        peer_network(c->peer, network, sizeof(network));
         logins_note_failure(b->logins, network);
         account_unref(account);
         login_failed(c, "this user can only connect via localhost");
@@ -238,7 +215,7 @@ static void
 log_in(struct connection *c, const struct sasl_login *sasl)
 {
     char network[LOGIN_ADDRESS_SIZE];
-    peer_network(c, network);
+    peer_network(c->peer, network, sizeof(network));
     const struct login_request request = {
         .user = sasl->user,
         .password = sasl->password,
