@@ -159,6 +159,21 @@ decode_properties(struct message *m, struct properties *p, struct amqp_exception
     return amqp_raise(ex, AMQP_SYNTAX_ERROR, "malformed properties of a message");
 }
 
+/* The keys of a topic exchange, those in headers too: by them a message would get around it. */
+static bool
+may_use_keys(struct channel *ch, const struct route *route, const struct route_address *address,
+             struct amqp_exception *ex)
+{
+    struct connection *c = ch->connection;
+    const struct exchange *x = route->exchange;
+    if (x == NULL || x->router.type != ROUTER_TOPIC || !access_knows_topics(c))
+        return true;
+    bool ok = access_topic(c, ACCESS_WRITE, x->name, address->key, ex);
+    for (size_t i = 0; ok && i < address->more_key_count; i++)
+        ok = access_topic(c, ACCESS_WRITE, x->name, address->more_keys[i], ex);
+    return ok;
+}
+
 /* Where to, with all that may decide it. NULL with an exception. */
 static const struct route *
 find_route(struct channel *ch, const struct message *m, const struct properties *p,
@@ -181,11 +196,9 @@ find_route(struct channel *ch, const struct message *m, const struct properties 
     const struct route *route =
         ok ? route_find(&ch->connection->worker->routes, ch->connection->vhost, &address, ex)
            : NULL;
+    const bool may = route != NULL && may_use_keys(ch, route, &address, ex);
     mem_free(keys.items);
-    if (route != NULL && route->exchange != NULL && route->exchange->router.type == ROUTER_TOPIC &&
-        !access_topic(ch->connection, ACCESS_WRITE, route->exchange->name, address.key, ex))
-        return NULL;
-    return route;
+    return may ? route : NULL;
 }
 
 static bool

@@ -1,17 +1,65 @@
-/* Class connection: from connection.tune-ok to connection.close-ok, and the timers of all states.
- */
+/* Class connection: from connection.start to connection.close-ok, and the timers of all states. */
 
-#include "broker/auth/logins.h"
+#include "amqp/table.h"
 #include "broker/base/log.h"
 #include "broker/session/access.h"
 #include "broker/session/channel.h"
-#include "broker/session/connection.h"
+#include "broker/session/connection_login.h"
 
 #include <stdio.h>
 
 #define CONNECTION_SEND(c, symbol, ...)                                                            \
     connection_send(                                                                               \
         (c), 0, &(const union amqp_method){ .symbol = { .id = AMQP_ID_##symbol, __VA_ARGS__ } })
+
+static void
+put_capabilities(struct buf *table)
+{
+    static const char *const names[] = {
+        "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
+        "consumer_cancel_notify",       "connection.blocked",         "consumer_priorities",
+        "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
+    };
+    struct buf capabilities = { 0 };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        table_put_bool(&capabilities, names[i], true);
+    table_put_table(table, "capabilities", buf_bytes(&capabilities));
+    buf_fini(&capabilities);
+}
+
+void
+connection_start_handshake(struct connection *c)
+{
+    struct buf mechanisms = { 0 };
+    connection_mechanisms(c, &mechanisms);
+    const struct config_server *server = &c->worker->broker->config->server;
+    struct buf properties = { 0 };
+    put_capabilities(&properties);
+    table_put_string(&properties, "cluster_name", bytes_of_string(server->name));
+    table_put_string(&properties, "copyright", BYTES_LITERAL("The Rail authors"));
+    table_put_string(&properties, "information", BYTES_LITERAL("Licensed under Apache-2.0"));
+    table_put_string(&properties, "platform", BYTES_LITERAL("Linux"));
+    table_put_string(&properties, "product", bytes_of_string(server->product));
+    table_put_string(&properties, "version", bytes_of_string(server->version));
+    CONNECTION_SEND(c, connection_start, .version_major = 0, .version_minor = 9,
+                    .server_properties = buf_bytes(&properties),
+                    .mechanisms = buf_bytes(&mechanisms), .locales = BYTES_LITERAL("en_US"));
+    buf_fini(&mechanisms);
+    buf_fini(&properties);
+    connection_move(c, CONNECTION_STARTING);
+    /* Not before it has spoken: probes of the port leave no line. */
+    log_info("connection.accept", "conn=%llu peer=%s msg=\"accepting AMQP connection\"",
+             (unsigned long long)c->id, c->peer);
+}
+
+void
+connection_tune(struct connection *c)
+{
+    const struct config_limits *limits = &c->worker->broker->config->limits;
+    CONNECTION_SEND(c, connection_tune, .channel_max = limits->channel_max,
+                    .frame_max = limits->frame_max, .heartbeat = limits->heartbeat_s);
+    connection_move(c, CONNECTION_TUNING);
+}
 
 static bool
 check_tuning(const struct config_limits *limits, const struct amqp_connection_tune_ok *m,
@@ -69,42 +117,6 @@ raise_refused(const struct connection *c, struct bytes vhost, struct amqp_except
                       BYTES_ARGS(vhost), BYTES_ARGS(c->user));
 }
 
-/* Takes its place among the connections of virtual host and user, if there is one. */
-static bool
-take_place(struct connection *c, struct amqp_exception *ex)
-{
-    struct vhost *v = c->vhost;
-    struct account *a = c->account;
-    if (!limit_take(&v->connections, &v->max_connections))
-        return amqp_raise(ex, AMQP_NOT_ALLOWED,
-                          "access to vhost '%.*s' refused for user '%.*s': connection limit (%lld) "
-                          "is reached",
-                          BYTES_ARGS(v->name), BYTES_ARGS(c->user),
-                          (long long)atomic_load(&v->max_connections));
-    if (!limit_take(&a->connections, &a->max_connections)) {
-        atomic_fetch_sub(&v->connections, 1);
-        return amqp_raise(ex, AMQP_NOT_ALLOWED,
-                          "connection refused for user '%.*s': user connection limit (%lld) is "
-                          "reached",
-                          BYTES_ARGS(c->user), (long long)atomic_load(&a->max_connections));
-    }
-    c->counts_for_user = true;
-    return true;
-}
-
-void
-connection_log_out(struct connection *c)
-{
-    if (c->counts_for_user) {
-        atomic_fetch_sub(&c->vhost->connections, 1);
-        atomic_fetch_sub(&c->account->connections, 1);
-    }
-    c->counts_for_user = false;
-    if (c->login != NULL)
-        login_abandon(c->login); /* Its worker frees it when the answer comes. */
-    c->login = NULL;
-}
-
 bool
 on_connection_open(struct connection *c, const struct amqp_connection_open *m,
                    struct amqp_exception *ex)
@@ -113,7 +125,7 @@ on_connection_open(struct connection *c, const struct amqp_connection_open *m,
     if (c->vhost == NULL)
         return amqp_raise(ex, AMQP_NOT_ALLOWED, "vhost %.*s not found",
                           BYTES_ARGS(m->virtual_host));
-    if (!take_place(c, ex))
+    if (!connection_take_place(c, ex))
         return false;
     if (!access_open(c) || atomic_load(&c->account->is_deleted))
         return raise_refused(c, m->virtual_host, ex);
@@ -122,7 +134,7 @@ on_connection_open(struct connection *c, const struct amqp_connection_open *m,
     start_heartbeat(c);
     char name[128];
     char user[128];
-    char vhost[128];
+    char vhost[300];
     log_info(
         "connection.open",
         "conn=%llu peer=%s user=\"%s\" vhost=\"%s\" name=\"%s\" msg=\"authenticated and granted "

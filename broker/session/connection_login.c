@@ -1,15 +1,17 @@
-/* Class connection: from connection.start to connection.tune, and who is let in. */
+/* Logging in: what is offered to a client, who it is, whether that is true, and its place among the
+ * open connections of its user and its virtual host. */
+
+#include "broker/session/connection_login.h"
 
 #include "amqp/sasl.h"
 #include "amqp/table.h"
 #include "broker/auth/logins.h"
 #include "broker/base/log.h"
+#include "broker/session/access.h"
 #include "broker/session/channel.h"
-#include "broker/session/connection.h"
-#include "broker/session/worker.h"
+#include "broker/session/peer.h"
 #include "certs/transport.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #define CONDEMNED_MS 3000
@@ -27,25 +29,6 @@ enum mechanism {
 };
 
 static const char *const mechanism_names[] = { "PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS" };
-
-#define CONNECTION_SEND(c, symbol, ...)                                                            \
-    connection_send(                                                                               \
-        (c), 0, &(const union amqp_method){ .symbol = { .id = AMQP_ID_##symbol, __VA_ARGS__ } })
-
-static void
-put_capabilities(struct buf *table)
-{
-    static const char *const names[] = {
-        "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
-        "consumer_cancel_notify",       "connection.blocked",         "consumer_priorities",
-        "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
-    };
-    struct buf capabilities = { 0 };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        table_put_bool(&capabilities, names[i], true);
-    table_put_table(table, "capabilities", buf_bytes(&capabilities));
-    buf_fini(&capabilities);
-}
 
 static bool
 is_offered(const struct connection *c, enum mechanism mechanism)
@@ -66,8 +49,8 @@ is_offered(const struct connection *c, enum mechanism mechanism)
 }
 
 /* Names of what is offered to this connection, with blanks between them. */
-static void
-mechanisms_append(const struct connection *c, struct buf *out)
+void
+connection_mechanisms(const struct connection *c, struct buf *out)
 {
     for (unsigned i = 0; i < MECHANISM_COUNT; i++)
         if (is_offered(c, (enum mechanism)i))
@@ -84,31 +67,6 @@ mechanism_find(const struct connection *c, struct bytes name, enum mechanism *ou
         return is_offered(c, *out);
     }
     return false;
-}
-
-void
-connection_start_handshake(struct connection *c)
-{
-    struct buf mechanisms = { 0 };
-    mechanisms_append(c, &mechanisms);
-    const struct config_server *server = &c->worker->broker->config->server;
-    struct buf properties = { 0 };
-    put_capabilities(&properties);
-    table_put_string(&properties, "cluster_name", bytes_of_string(server->name));
-    table_put_string(&properties, "copyright", BYTES_LITERAL("The Rail authors"));
-    table_put_string(&properties, "information", BYTES_LITERAL("Licensed under Apache-2.0"));
-    table_put_string(&properties, "platform", BYTES_LITERAL("Linux"));
-    table_put_string(&properties, "product", bytes_of_string(server->product));
-    table_put_string(&properties, "version", bytes_of_string(server->version));
-    CONNECTION_SEND(c, connection_start, .version_major = 0, .version_minor = 9,
-                    .server_properties = buf_bytes(&properties),
-                    .mechanisms = buf_bytes(&mechanisms), .locales = BYTES_LITERAL("en_US"));
-    buf_fini(&mechanisms);
-    buf_fini(&properties);
-    connection_move(c, CONNECTION_STARTING);
-    /* Not before it has spoken: probes of the port leave no line. */
-    log_info("connection.accept", "conn=%llu peer=%s msg=\"accepting AMQP connection\"",
-             (unsigned long long)c->id, c->peer);
 }
 
 static void
@@ -131,29 +89,6 @@ learn_client(struct connection *c, struct bytes properties)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (table_find(capabilities, rows[i].name, &f))
             table_field_bool(&f, rows[i].known);
-}
-
-static bool
-is_loopback(const struct connection *c)
-{
-    return strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
-           strncmp(c->peer, "unix", 4) == 0;
-}
-
-/* The address without its port. Of IPv6 the network: whoever has one address has all of it. */
-static void
-peer_network(const struct connection *c, char out[LOGIN_ADDRESS_SIZE])
-{
-    struct in6_addr address;
-    const bool is_v6 = c->peer[0] == '[';
-    snprintf(out, LOGIN_ADDRESS_SIZE, "%s", c->peer + (is_v6 ? 1 : 0));
-    char *end = is_v6 ? strchr(out, ']') : strrchr(out, ':');
-    if (end != NULL)
-        *end = 0;
-    if (!is_v6 || inet_pton(AF_INET6, out, &address) != 1)
-        return;
-    memset(&address.s6_addr[8], 0, 8);
-    inet_ntop(AF_INET6, &address, out, LOGIN_ADDRESS_SIZE);
 }
 
 /* 403 for those who can hear it; nothing, and then the end, for the others. */
@@ -228,18 +163,15 @@ login_succeeded(struct connection *c)
         login_failed(c, "there is no such user");
         return;
     }
-    if (atomic_load(&account->loopback_only) && !is_loopback(c)) {
-        peer_network(c, network);
+    if (atomic_load(&account->loopback_only) && !peer_is_loopback(c->peer)) {
+        peer_network(c->peer, network, sizeof(network));
         logins_note_failure(b->logins, network);
         account_unref(account);
         login_failed(c, "this user can only connect via localhost");
         return;
     }
     c->account = account;
-    const struct config_limits *limits = &b->config->limits;
-    CONNECTION_SEND(c, connection_tune, .channel_max = limits->channel_max,
-                    .frame_max = limits->frame_max, .heartbeat = limits->heartbeat_s);
-    connection_move(c, CONNECTION_TUNING);
+    connection_tune(c);
 }
 
 static void
@@ -283,7 +215,7 @@ static void
 log_in(struct connection *c, const struct sasl_login *sasl)
 {
     char network[LOGIN_ADDRESS_SIZE];
-    peer_network(c, network);
+    peer_network(c->peer, network, sizeof(network));
     const struct login_request request = {
         .user = sasl->user,
         .password = sasl->password,
@@ -302,7 +234,7 @@ static bool
 raise_unknown_mechanism(const struct connection *c, struct bytes name, struct amqp_exception *ex)
 {
     struct buf offered = { 0 };
-    mechanisms_append(c, &offered);
+    connection_mechanisms(c, &offered);
     amqp_raise(ex, AMQP_COMMAND_INVALID,
                "authentication mechanism '%.*s' is not supported; use one of: %.*s",
                BYTES_ARGS(name), BYTES_ARGS(buf_bytes(&offered)));
@@ -343,4 +275,39 @@ on_connection_start_ok(struct connection *c, const struct amqp_connection_start_
     c->user = bytes_copy(login.user);
     log_in(c, &login);
     return true;
+}
+
+bool
+connection_take_place(struct connection *c, struct amqp_exception *ex)
+{
+    struct vhost *v = c->vhost;
+    struct account *a = c->account;
+    if (!limit_take(&v->connections, &v->max_connections))
+        return amqp_raise(ex, AMQP_NOT_ALLOWED,
+                          "access to vhost '%.*s' refused for user '%.*s': connection limit (%lld) "
+                          "is reached",
+                          BYTES_ARGS(v->name), BYTES_ARGS(c->user),
+                          (long long)atomic_load(&v->max_connections));
+    if (!limit_take(&a->connections, &a->max_connections)) {
+        atomic_fetch_sub(&v->connections, 1);
+        return amqp_raise(ex, AMQP_NOT_ALLOWED,
+                          "connection refused for user '%.*s': user connection limit (%lld) is "
+                          "reached",
+                          BYTES_ARGS(c->user), (long long)atomic_load(&a->max_connections));
+    }
+    c->counts_for_user = true;
+    return true;
+}
+
+void
+connection_log_out(struct connection *c)
+{
+    if (c->counts_for_user) {
+        atomic_fetch_sub(&c->vhost->connections, 1);
+        atomic_fetch_sub(&c->account->connections, 1);
+    }
+    c->counts_for_user = false;
+    if (c->login != NULL)
+        login_abandon(c->login); /* The worker frees it when the answer comes. */
+    c->login = NULL;
 }

@@ -1,6 +1,7 @@
 #include "broker/session/listener.h"
 
 #include "broker/base/log.h"
+#include "broker/session/peer.h"
 #include "broker/session/server.h"
 
 #include <arpa/inet.h>
@@ -58,23 +59,6 @@ credentials_text(int fd, char *out, size_t size)
         snprintf(out, size, "unix:pid=%ld,uid=%lu", (long)peer.pid, (unsigned long)peer.uid);
     else
         snprintf(out, size, "unix:");
-}
-
-static void
-address_text(const union socket_address *a, char *out, size_t size)
-{
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
-        /* To people, and to those who ask for loopback, it is IPv4's. */
-        inet_ntop(AF_INET, &a->v6.sin6_addr.s6_addr[12], host, sizeof(host));
-        snprintf(out, size, "%s:%u", host, ntohs(a->v6.sin6_port));
-    } else if (a->any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &a->v6.sin6_addr, host, sizeof(host));
-        snprintf(out, size, "[%s]:%u", host, ntohs(a->v6.sin6_port));
-    } else {
-        inet_ntop(AF_INET, &a->v4.sin_addr, host, sizeof(host));
-        snprintf(out, size, "%s:%u", host, ntohs(a->v4.sin_port));
-    }
 }
 
 static void
@@ -138,7 +122,7 @@ adopt(struct listener *l, int fd, const union socket_address *address)
     if (l->config->bind.is_path)
         credentials_text(fd, peer, sizeof(peer));
     else
-        address_text(address, peer, sizeof(peer));
+        peer_address_text(&address->any, peer, sizeof(peer));
     if (atomic_load(&b->connection_count) >= b->config->limits.max_connections) {
         refuse_for_limit(l, fd, peer);
         return;

@@ -87,13 +87,14 @@ on_exchange_delete(struct channel *ch, const struct amqp_exchange_delete *m,
     struct vhost *v = ch->connection->vhost;
     const struct bytes name = name_without_line_ends(m->exchange, &buffer);
     uint64_t ticket = 0;
-    if (!refuse_default(name, ex) || !access_exchange(ch->connection, ACCESS_CONFIGURE, name, ex))
+    if (!refuse_default(name, ex))
         return false;
     if (bytes_start_with(name, BYTES_LITERAL("amq.")))
         return amqp_raise(ex, AMQP_ACCESS_REFUSED,
                           "deletion of system exchange '%.*s' in vhost '%.*s' not allowed",
                           BYTES_ARGS(name), BYTES_ARGS(v->name));
-    if (!vhost_delete_exchange(v, name, m->if_unused, &ticket, ex))
+    if (!access_exchange(ch->connection, ACCESS_CONFIGURE, name, ex) ||
+        !vhost_delete_exchange(v, name, m->if_unused, &ticket, ex))
         return false;
     channel_reply_empty(ch, m->nowait, ticket, AMQP_ID_exchange_delete_ok);
     return true;

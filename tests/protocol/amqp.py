@@ -92,14 +92,14 @@ def publish_frames(channel, key='', body=b'', exchange='', properties=None, mand
     return method + header_frame(channel, len(body), properties) + body_frames(channel, body, piece)
 
 
-def connect(address, timeout):
-    """To a host and port, or to a path."""
+def connect(address, timeout, source=None):
+    """To a host and port, or to a path; from that host if one is given."""
     if isinstance(address, str):
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)
         sock.connect(address)
         return sock
-    sock = socket.create_connection(address, timeout=timeout)
+    sock = socket.create_connection(address, timeout, (source, 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -109,9 +109,9 @@ class Wire:
 
     tls = None  # An SSLContext if everything goes over TLS.
 
-    def __init__(self, address, deadline=DEADLINE, tls=None):
+    def __init__(self, address, deadline=DEADLINE, tls=None, source=None):
         self.deadline = deadline
-        self.sock = connect(address, deadline)
+        self.sock = connect(address, deadline, source)
         tls = Wire.tls if tls is None else tls
         if tls is not None:
             self.sock = secure.SecureSocket(self.sock, tls)

@@ -3,10 +3,12 @@ a configuration file, as operators have them."""
 
 import base64
 import hashlib
+import socket
 import subprocess
 import threading
 
 import amqp
+import broker
 from harness import test, check, equal, eventually
 from test_configuration import Ground
 
@@ -131,6 +133,20 @@ def topics(t):
                                   "in vhost 'v' refused for user 'full'", '*')
         channel.call('channel.open')
         channel.bind('full-q', 'free', 'x.#')
+        # Keys in headers are keys.
+        for header in ('CC', 'BCC'):
+            channel.publish('full.a', b'', exchange='topics',
+                            properties={'headers': {header: ['full.b', 'other.b']}})
+            channel.expect_close(403, "ACCESS_REFUSED - access to topic 'other.b' in exchange "
+                                      "'topics' in vhost 'v' refused for user 'full'", '*')
+            channel.call('channel.open')
+            channel.publish('full.a', b'', exchange='topics',
+                            properties={'headers': {header: ['full.b', 'full.c']}})
+            channel.sync()
+        # Also in transactions, when they are published.
+        channel.call('tx.select')
+        channel.publish('other.a', b'', exchange='topics')
+        channel.expect_close(403, None, 'basic.publish')
 
 
 @test
@@ -182,6 +198,61 @@ def a_deleted_virtual_host_closes_its_connections(t):
             equal(closed.text, 'NOT_ALLOWED - vhost v not found', 'after a restart')
         else:
             check(False, 'the virtual host is there again')
+
+
+@test
+def a_deleted_user_is_closed_out(t):
+    """What it consumes must not go on."""
+    with Ground(t, USERS) as ground:
+        consumer = connect(ground)
+        channel = consumer.channel()
+        channel.consume('r-q', 'c')
+        other = connect(ground, 'full')
+        ground.run('apply', '--force', ground.path('less.yaml', 'users: {u: {state: absent}}'))
+        consumer.expect_close(320, "CONNECTION_FORCED - user 'u' was deleted")
+        other.channel().publish('r-q', b'x')
+        check(not logs_in(ground, 'u', 'p', 'v'), 'it logs in again')
+
+
+def elsewhere():
+    """An address of this machine that is not loopback; None if there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(('192.0.2.1', 9))  # Sends nothing.
+        except OSError:
+            return None
+        host = sock.getsockname()[0]
+        return None if host.startswith('127.') else host
+
+
+@test
+def guest_stays_at_home(t):
+    """From this machine only, and whoever tries elsewhere learns nothing."""
+    ground = Ground(t, 'users: {far: {password: p}}\nvhosts: {/: {permissions: {far: {configure: '
+                       '"", write: "", read: ""}}}}\n')
+    ground.broker.stop()
+    for host in ('0.0.0.0', '[::]'):
+        port = broker.free_port()
+        ground.broker.address = (host, port)
+        check(ground.broker.launch(), ground.broker.log_tail())
+        local = ('127.0.0.1', port)
+        amqp.Connection(local).finish()
+        if elsewhere() is not None:
+            far = (elsewhere(), port)
+            amqp.Connection(far, user='far', password='p').finish()
+            for password in ('guest', 'wrong'):
+                try:
+                    amqp.Connection(far, password=password)
+                except amqp.Closed as closed:
+                    equal((closed.code, closed.text), (403, 'ACCESS_REFUSED - Login was refused '
+                          'using authentication mechanism PLAIN. For details see the broker '
+                          'logfile.'), 'answer')
+                else:
+                    check(False, 'guest got in from elsewhere')
+            check(any('can only connect via localhost' in line for line in ground.broker.lines),
+                  ground.broker.log_tail())
+        ground.broker.terminate()
+        equal(ground.broker.wait(), 0, 'exit status')
 
 
 @test
@@ -318,6 +389,68 @@ def many_log_in_together(t):
         for thread in threads:
             thread.join()
         equal(failures, [], 'failures')
+
+
+@test
+def a_thousand_logins(t):
+    """All in the same moment, and nobody has logged in before: each is let in before its handshake
+    takes too long, which it would not be if each were verified."""
+    with Ground(t, USERS) as ground:
+        wires = [amqp.Wire(ground.broker.address, 60) for _ in range(1000)]
+        for wire in wires:
+            wire.send(amqp.PROTOCOL_HEADER + amqp.start_ok('full', 'p'))
+        for wire in wires:
+            wire.read_method('connection.start')
+            wire.read_method('connection.tune')
+        for wire in wires:
+            wire.close()
+
+
+def tries(ground, password, source='127.0.0.2'):
+    """A login that is under way."""
+    wire = amqp.Wire(ground.broker.address, 60, source=source)
+    wire.send(amqp.PROTOCOL_HEADER + amqp.start_ok('full', password))
+    return wire
+
+
+def is_let_in(wire):
+    """None if it had to wait too long."""
+    try:
+        wire.read_method('connection.start')
+        wire.read_method('connection.tune')
+        return True
+    except amqp.Closed as closed:
+        equal(closed.code, 403, 'answer')
+        return False
+    except amqp.ConnectionLost:
+        return None
+    finally:
+        wire.close()
+
+
+@test
+def one_who_guesses(t):
+    """Those at other addresses do not wait for all of it."""
+    with Ground(t, USERS) as ground:
+        wires = [tries(ground, f'guess {i}') for i in range(150)]
+        connect(ground, 'admin', 'a', '/').finish()
+        check(not any(is_let_in(wire) for wire in wires), 'a guess was right')
+
+
+@test
+def one_who_guesses_too_often(t):
+    """At last it is not even looked whether it is right. The time for which that is so may have
+    gone by on a slow machine, but not always."""
+    with Ground(t, USERS) as ground:
+        for _ in range(5):
+            # Longer than any password: no time is spent on these.
+            wires = [tries(ground, 'x' * 1100) for _ in range(150)]
+            is_refused = is_let_in(tries(ground, 'p')) is False
+            check(not any(is_let_in(wire) for wire in wires), 'a guess was right')
+            if is_refused:
+                break
+        check(is_refused, 'it may go on guessing')
+        connect(ground, 'full').finish()
 
 
 @test
