@@ -270,3 +270,37 @@ def listing_while_it_stops(t):
     for process in asking:
         check(process.wait(20) in (0, 1), 'exit status')
     equal(broker.stop(), None, 'failure')
+
+
+@test(process=True)
+def one_virtual_host_of_several(t):
+    broker = Broker(t.broker.railmq)
+    with open(os.path.join(t.broker.directory, 'vhosts.yaml'), 'w', encoding='utf-8') as file:
+        file.write('version: 1\n'
+                   'users: {guest: {password: guest, tags: [administrator]}}\n'
+                   'vhosts:\n'
+                   '  /: {permissions: {guest: {configure: ".*", write: ".*", read: ".*"}}}\n'
+                   '  /shop:\n'
+                   '    permissions: {guest: {configure: ".*", write: ".*", read: ".*"}}\n'
+                   '    queues: {orders: {type: quorum}}\n')
+    broker.arguments = ['--config', file.name]
+    broker.start()
+    try:
+        connection = amqp.Connection(broker.address, vhost='/shop')
+        channel = connection.channel()
+        tag = channel.consume('orders')
+
+        def rows(*words):
+            return json.loads(run(t, *words, '-f', 'json', broker=broker))
+        equal(rows('list-queues', 'name'), [], 'queues of /')
+        equal(rows('list-queues', '-p', '/shop', 'name', 'type', 'vhost'),
+              [{'name': 'orders', 'type': 'quorum', 'vhost': '/shop'}], 'queues of /shop')
+        equal(rows('list-consumers', 'consumer_tag'), [], 'consumers of /')
+        equal(rows('list-consumers', '--vhost=/shop', 'consumer_tag'), [{'consumer_tag': tag}],
+              'consumers of /shop')
+        equal(sorted(row['name'] for row in rows('list-vhosts', 'name')), ['/', '/shop'], 'hosts')
+        equal([row['vhost'] for row in rows('list-connections')], ['/shop'], 'connections')
+        connection.close()
+        equal(broker.stop(), None, 'failure')
+    finally:
+        broker.kill()
