@@ -119,6 +119,17 @@ def prepare(programs, build_directory, pool):
         future.result()
 
 
+# Beside guest, whom a new store has: the user whom the client's certificate names.
+CONFIGURATION = """version: 1
+users:
+  client: {}
+vhosts:
+  /:
+    permissions:
+      client: {configure: ".*", write: ".*", read: ".*"}
+"""
+
+
 class Broker:
     """A broker process of our own, its log, and the data directory it runs on."""
 
@@ -133,6 +144,9 @@ class Broker:
         trouble = run_command([self.executable, "certs", "init", self.tls_directory])
         if trouble:
             raise Failure(trouble)
+        self.configuration = os.path.join(self.tls_directory, "broker.yaml")
+        with open(self.configuration, "w", encoding="utf-8") as stream:
+            stream.write(CONFIGURATION)
         for attempt in range(1, START_ATTEMPTS + 1):
             self.port = free_port()
             self.tls_port = free_port()
@@ -152,7 +166,7 @@ class Broker:
         self.lines = []
         self.ready = False
         self.settled = threading.Event()
-        command = [self.executable, "serve", "--listen", "%s:%d" % (self.host, self.port)]
+        command = [self.executable, "serve", "--config", self.configuration, "--listen", "%s:%d" % (self.host, self.port)]
         command += ["--listen-tls", "%s:%d" % (self.host, self.tls_port)]
         command += ["--tls-dir", self.tls_directory]
         try:

@@ -1,6 +1,7 @@
 'use strict';
 
-/* TLS: the broker proves who it is, the client may do so too, and messages of any size get through. */
+/* TLS: the broker proves who it is, the client may do so too, and messages of any size get through.
+ * With the mechanism EXTERNAL the certificate is all that a client needs to log in. */
 
 const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
@@ -30,6 +31,9 @@ async function main() {
     const ca = [file('ca.pem')];
     await checkMessages({ ca });
     await checkMessages({ ca, cert: file('client.pem'), key: file('client-key.pem') });
+    const certificate = { ca, cert: file('client.pem'), key: file('client-key.pem') };
+    await checkMessages({ ...certificate, credentials: amqp.credentials.external() });
+    await assert.rejects(amqp.connect(url, { ca, credentials: amqp.credentials.external() }));
     await assert.rejects(amqp.connect(url, {}), { code: /SELF_SIGNED|UNABLE_TO/ });
     await assert.rejects(amqp.connect(url, { ca, servername: 'other.example' }), {
         code: 'ERR_TLS_CERT_ALTNAME_INVALID',

@@ -1,4 +1,5 @@
-"""TLS: the broker proves who it is, the client may do so too, and messages of any size get through."""
+"""TLS: the broker proves who it is, the client may do so too, and messages of any size get through.
+With the mechanism EXTERNAL the certificate is all that a client needs to log in."""
 
 import os
 import ssl
@@ -11,8 +12,8 @@ PORT = int(os.environ["AMQPS_PORT"])
 DIRECTORY = os.environ["AMQPS_DIRECTORY"]
 
 
-def connect_with(context, name="localhost"):
-    return connect(port=PORT, ssl_options=pika.SSLOptions(context, name))
+def connect_with(context, name="localhost", **changes):
+    return connect(port=PORT, ssl_options=pika.SSLOptions(context, name), **changes)
 
 
 def trusting():
@@ -46,6 +47,24 @@ def main():
     connection = connect_with(context)
     check_messages(connection)
     connection.close()
+
+    external = pika.credentials.ExternalCredentials()
+    connection = connect_with(context, credentials=external)
+    check_messages(connection)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    queue = declare_private_queue(channel)
+    own_name = pika.BasicProperties(user_id="client")
+    channel.basic_publish(exchange="", routing_key=queue, body=b"", properties=own_name)
+    connection.close()
+
+    # Without a certificate there is no such mechanism.
+    expect_error(
+        pika.exceptions.AMQPError,
+        connect_with,
+        trusting(),
+        credentials=external,
+    )
 
     # Somebody who does not know the authority, and somebody who wants another host.
     refused = ssl.SSLCertVerificationError
