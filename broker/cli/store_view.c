@@ -60,6 +60,7 @@ on_definition(void *context, struct bytes key, struct bytes row)
         return true;
     case DEFINITION_WATERMARK:
     case DEFINITION_DELIVERIES:
+    case DEFINITION_DUES:
     case DEFINITION_NOTE:
         return true;
     }

@@ -116,6 +116,22 @@ definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t sequence)
 }
 
 static struct buf
+dues_key(const struct vhost *v, uint64_t log)
+{
+    struct buf key = { 0 };
+    key_start(&key, 's', v);
+    store_be64(buf_reserve(&key, 8), log);
+    key.size += 8;
+    return key;
+}
+
+uint64_t
+definition_keep_dues(struct vhost *v, uint64_t log)
+{
+    return push(v, EFFECT_PUT, dues_key(v, log), (struct buf){ 0 });
+}
+
+static struct buf
 deliveries_key(const struct vhost *v, uint64_t log, uint64_t sequence)
 {
     struct buf key = { 0 };
@@ -146,6 +162,8 @@ uint64_t
 definition_forget_queue(struct vhost *v, const struct queue *q)
 {
     push(v, EFFECT_DELETE, watermark_key(v, q->log), (struct buf){ 0 });
+    if (q->keeps_dues)
+        push(v, EFFECT_DELETE, dues_key(v, q->log), (struct buf){ 0 });
     return push(v, EFFECT_DELETE, queue_key(v, q), (struct buf){ 0 });
 }
 
@@ -243,6 +261,16 @@ decode_watermark(struct bytes key, struct bytes row, struct definition *out)
 }
 
 static bool
+decode_dues(struct bytes key, struct bytes row, struct definition *out)
+{
+    if (key.size != 8 || row.size != 0)
+        return false;
+    out->kind = DEFINITION_DUES;
+    out->log = load_be64(key.data);
+    return true;
+}
+
+static bool
 decode_deliveries(struct bytes key, struct bytes row, struct definition *out)
 {
     if (key.size != 16 || row.size != 4)
@@ -289,6 +317,8 @@ definition_decode(struct bytes key, struct bytes row, struct definition *out)
         return decode_watermark(rest, row, out);
     case 'r':
         return decode_deliveries(rest, row, out);
+    case 's':
+        return decode_dues(rest, row, out);
     case 'b':
         return decode_binding(rest, DESTINATION_QUEUE, out);
     case 'e':

@@ -16,6 +16,7 @@ enum definition_kind {
     DEFINITION_BINDING,
     DEFINITION_WATERMARK,
     DEFINITION_DELIVERIES,
+    DEFINITION_DUES,
     DEFINITION_NOTE,
 };
 
@@ -45,6 +46,9 @@ uint64_t definition_forget_queue(struct vhost *v, const struct queue *q);
 
 /* Up to which sequence the records of a queue may have been sent. Goes with the queue. */
 uint64_t definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t sequence);
+
+/* Records of a queue are due at a moment. Goes with the queue. */
+uint64_t definition_keep_dues(struct vhost *v, uint64_t log);
 
 /* How often a message of a queue came back. */
 uint64_t definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence,

@@ -36,6 +36,7 @@ struct pager {
     struct list asked;
     bool committed; /* Since the last look. */
     bool stopping;
+    bool is_held;
 
     struct list awaiting;    /* The thread's: queues that wait for a commit. */
     atomic_bool is_awaiting; /* There may be some: only then commits matter. */
@@ -199,6 +200,10 @@ wait_for_work(struct pager *p, struct list *asked) UNCHECKED_LOCKING
     list_init(asked);
     lock_acquire(&p->lock);
     for (;;) {
+        if (p->is_held && !p->stopping) {
+            pthread_cond_wait(&p->wake, &p->lock.mutex);
+            continue;
+        }
         ring(p);
         if (!list_is_empty(&p->asked) || p->stopping ||
             (p->committed && !list_is_empty(&p->awaiting)))
@@ -332,6 +337,27 @@ pager_create(struct door *door, const char *directory, pager_notify *notify, voi
         PANIC("cannot start the pager thread: error %d; raise the limit of threads", error);
     pthread_setname_np(p->thread, "pager");
     return p;
+}
+
+static void
+set_held(struct pager *p, bool is_held)
+{
+    lock_acquire(&p->lock);
+    p->is_held = is_held;
+    lock_release(&p->lock);
+    pthread_cond_signal(&p->wake);
+}
+
+void
+pager_hold(struct pager *p)
+{
+    set_held(p, true);
+}
+
+void
+pager_go_on(struct pager *p)
+{
+    set_held(p, false);
 }
 
 void

@@ -27,6 +27,11 @@ struct pager *pager_create(struct door *door, const char *directory, pager_notif
  * if there was nothing. */
 bool pager_step(struct pager *p);
 
+/* It does nothing until it is let go on: while the store is being read, nothing may be asked of it.
+ */
+void pager_hold(struct pager *p);
+void pager_go_on(struct pager *p);
+
 /* Ends the thread and removes the swap; queues live on without. */
 void pager_stop(struct pager *p);
 void pager_destroy(struct pager *p);

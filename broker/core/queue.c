@@ -2,6 +2,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/mem.h"
+#include "broker/core/definition.h"
 #include "broker/core/effects.h"
 #include "broker/core/exchange.h"
 #include "broker/core/message_properties.h"
@@ -282,6 +283,24 @@ records_serialise(const struct append *items, size_t count, struct effects *reco
     }
 }
 
+/* After a restart it is looked for records that are due only where there may be some. */
+static void
+keep_dues(struct queue *q, const struct append *items, size_t count)
+{
+    for (size_t i = 0; q->log != 0 && !q->keeps_dues && i < count; i++) {
+        if (!items[i].entry.is_durable || items[i].entry.due_ms == 0)
+            continue;
+        q->keeps_dues = true;
+        definition_keep_dues(q->vhost, q->log);
+    }
+}
+
+void
+queue_restore_dues(struct queue *q)
+{
+    q->keeps_dues = true;
+}
+
 /* What was not taken at once: when does it expire? That may be now. */
 static void
 note_dues(struct queue *q, const struct append *items, size_t count, struct leaving *leaving)
@@ -308,6 +327,7 @@ append_locked(struct queue *q, struct append *items, size_t count, struct effect
         base + count > q->watermark.reserved)
         watermark_reserve(q, base + count); /* They will be sent at once. */
     q->next_sequence += count;
+    keep_dues(q, items, count);
     const uint64_t ticket = effects_push(records, q, base);
     for (size_t i = 0; i < count; i++) {
         items[i].entry.sequence = base + i;
@@ -440,6 +460,10 @@ queue_restore(struct queue *q, const struct log_summary *summary)
     p->records = summary->count;
     q->ready_count += summary->count;
     q->ready_octets += summary->weight;
+    if (q->keeps_dues) {
+        dues_add_range(&q->dues, &(struct due_range){ 1, summary->first, summary->last });
+        queue_set_timer(q);
+    }
     lock_release(&q->lock);
     return true;
 }

@@ -90,7 +90,8 @@ struct queue {
     bool had_consumer;
     struct watermark watermark;
     struct dues dues;
-    uint64_t fresh; /* The first that is just being appended; it has had no time to expire. */
+    bool keeps_dues; /* The store knows that there are records with a moment in it. */
+    uint64_t fresh;  /* The first that is just being appended; it has had no time to expire. */
     struct map deliveries;       /* Of struct kept_count: rows behind the door. */
     struct list getters;         /* Of struct getter: they wait for the front. */
     struct page_list dead_pages; /* For the pager to free. */
@@ -154,6 +155,9 @@ void queue_set_limits(struct queue *q, const struct queue_arguments *a);
 
 /* Somebody has declared it or asked for a message: the time to x-expires begins again. */
 void queue_touch(struct queue *q);
+
+/* Start-up: some of what the store has kept of it is due at a moment. Before queue_restore. */
+void queue_restore_dues(struct queue *q);
 
 /* Start-up: how often a message of it had come back. */
 void queue_restore_deliveries(struct queue *q, uint64_t sequence, uint32_t count);

@@ -18,6 +18,8 @@
 /* Ranges looked at together, and the least time between two looks. */
 #define RANGES_A_TURN 256
 #define SWEEP_INTERVAL_MS 10u
+/* Records looked at together where it is not known which of them are due, and when. */
+#define SCAN_RECORDS 8192u
 
 /* Records that were taken out of the middle of the queue. Until the store knows that they are
  * settled, which those that are dead-lettered are not before they have been moved, it still gives
@@ -36,6 +38,7 @@ struct sweep {
     uint64_t now_ms;
     struct due_range ranges[RANGES_A_TURN]; /* In order; due_ms becomes that of what is left. */
     size_t count;
+    struct dues found; /* In memory, in ranges of which nothing was known. */
     struct effects settled;
     struct leaving leaving;
     uint64_t *sequences; /* Of records that have gone. */
@@ -194,22 +197,43 @@ take_ranges(struct sweep *s)
 
 /* What is still due is looked at again then. */
 static void
+return_found(struct queue *q, struct dues *found)
+{
+    struct due_range range;
+    while (dues_take(found, UINT64_MAX, &range))
+        dues_add_range(&q->dues, &range);
+    dues_fini(found);
+}
+
+static void
 return_ranges(struct sweep *s)
 {
+    return_found(s->queue, &s->found);
     for (size_t i = 0; i < s->count; i++)
         if (s->ranges[i].due_ms != UINT64_MAX)
             dues_add_range(&s->queue->dues, &s->ranges[i]);
 }
 
-/* Whether the entry is to go. If not, its range remembers it. */
+/* A start leaves each log as one range: what in it is due, and when, is found out by reading it. */
 static bool
-judge(struct sweep *s, struct due_range *r, uint64_t due_ms)
+is_unknown(const struct due_range *r)
+{
+    return r->last - r->first >= DUE_RANGE_SPAN;
+}
+
+/* Whether the entry is to go. If not, its range remembers it, or the ranges that are made of one
+ * that is too long. */
+static bool
+judge(const struct sweep *s, struct due_range *r, struct dues *found, uint64_t sequence,
+      uint64_t due_ms)
 {
     if (due_ms == 0)
         return false;
     if (due_ms <= s->now_ms)
         return true;
-    if (due_ms < r->due_ms)
+    if (is_unknown(r))
+        dues_add(found, sequence, due_ms);
+    else if (due_ms < r->due_ms)
         r->due_ms = due_ms;
     return false;
 }
@@ -229,7 +253,7 @@ judge_ready(void *context, const struct entry *e)
     }
     if (low == 0 || s->ranges[low - 1].last < e->sequence)
         return false;
-    return judge(s, &s->ranges[low - 1], e->due_ms);
+    return judge(s, &s->ranges[low - 1], &s->found, e->sequence, e->due_ms);
 }
 
 static void
@@ -284,6 +308,9 @@ struct record_sweep {
     struct entry *dead;
     size_t count;
     size_t capacity;
+    struct dues found;
+    uint32_t visited;
+    uint64_t stopped_at; /* Here it goes on another time; 0: it has seen all. */
     bool failed;
 };
 
@@ -293,13 +320,17 @@ visit_record(void *context, uint64_t sequence, struct bytes record)
     struct record_sweep *x = context;
     struct entry e = { .sequence = sequence, .is_durable = true };
     uint32_t weight;
+    if (is_unknown(x->range) && x->visited++ == SCAN_RECORDS) {
+        x->stopped_at = sequence;
+        return false;
+    }
     if (queue_is_swept(x->sweep->queue, sequence))
         return true;
     if (!record_due(record, &e.due_ms, &weight)) {
         x->failed = true;
         return false;
     }
-    if (!judge(x->sweep, x->range, e.due_ms))
+    if (!judge(x->sweep, x->range, &x->found, sequence, e.due_ms))
         return true;
     if (!record_decode(record, &e)) {
         x->failed = true;
@@ -351,6 +382,9 @@ sweep_records(struct sweep *s, struct due_range *range, unsigned level)
     const bool is_valid = p->version == version && !atomic_load(&q->deleted);
     if (is_valid && x.count > 0)
         bury_records(&x);
+    return_found(q, &x.found);
+    if (is_valid && x.stopped_at != 0)
+        dues_add_range(&q->dues, &(struct due_range){ s->now_ms, x.stopped_at, range->last });
     lock_release(&q->lock);
     for (size_t i = 0; !is_valid && i < x.count; i++)
         message_unref(x.dead[i].message);
@@ -389,7 +423,7 @@ page_sift(struct sweep *s, struct due_range *range, struct entry *entries, size_
     for (size_t i = 0; i < count; i++) {
         const struct entry e = entries[i];
         const bool is_in = e.sequence >= range->first && e.sequence <= range->last;
-        if (is_in && judge(s, range, e.due_ms))
+        if (is_in && judge(s, range, &s->found, e.sequence, e.due_ms))
             dies(s, &e);
         else
             entries[kept++] = e;

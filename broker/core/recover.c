@@ -112,6 +112,16 @@ restore_deliveries(struct recovery_state *s, const struct definition *d, struct 
 }
 
 static void
+restore_dues(struct recovery_state *s, const struct definition *d, struct bytes key)
+{
+    struct queue *q = find_queue(s, d->log);
+    if (q == NULL)
+        complain(s, "a mark of messages that are due", key);
+    else
+        queue_restore_dues(q);
+}
+
+static void
 keep_binding(struct recovery_state *s, struct bytes key)
 {
     struct kept_binding *kept = mem_alloc_zeroed(sizeof(*kept));
@@ -155,6 +165,9 @@ on_definition(void *context, struct bytes key, struct bytes row)
         return;
     case DEFINITION_DELIVERIES:
         restore_deliveries(s, &d, key);
+        return;
+    case DEFINITION_DUES:
+        restore_dues(s, &d, key);
         return;
     }
 }

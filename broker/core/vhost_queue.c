@@ -74,8 +74,9 @@ queue_apply_policies(struct queue *q)
     struct queue_arguments a;
     struct amqp_exception ex;
     struct buf definitions[2] = { { 0 }, { 0 } };
-    if (q->delays_for.size > 0 ||
-        !queue_arguments_parse(q->arguments, q->name, q->vhost->name, &a, &ex))
+    if (q->delays_for.size > 0)
+        return;
+    if (!queue_arguments_parse(q->arguments, q->name, q->vhost->name, &a, &ex))
         return;
     add_policies(q->vhost, q->name, &a, definitions);
     queue_set_limits(q, &a);

@@ -230,10 +230,12 @@ open_store(struct server *s, const struct config *config, char *problem, size_t 
     s->door = door_create(engine, DOOR_BYTES_MAX, door_moved, s);
     door_set_space(s->door, s->space);
     s->pager = pager_create(s->door, directory, wake_workers, s);
+    pager_hold(s->pager);
     broker_init(&s->broker, config, s->door, s->pager);
     if (!broker_recover(&s->broker, engine, &recovered, problem, problem_size) ||
         !open_auth(s, problem, problem_size))
         return false;
+    pager_go_on(s->pager);
     log_info("store.recovered", "exchanges=%llu queues=%llu bindings=%llu messages=%llu ms=%llu",
              (unsigned long long)recovered.exchanges, (unsigned long long)recovered.queues,
              (unsigned long long)recovered.bindings, (unsigned long long)recovered.messages,

@@ -12,6 +12,8 @@ from broker import STARTED, Broker, free_port
 from harness import test, check, equal, eventually
 from test_process import expect_refusal
 
+PLAIN = True  # Its brokers have ports of their own.
+
 TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z')
 PAIR = re.compile(r'([a-z_.0-9]+)=(?:"((?:[^"\\]|\\(?:["\\]|u[0-9a-f]{4}))*)"|([^\s"=]*))(?: |$)')
 FORGED = 'x" level=error msg="forged\nts=2000 level=error'

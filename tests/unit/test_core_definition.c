@@ -286,6 +286,7 @@ check_row(const struct written *w)
         assert_true(d.log > 0);
         break;
     case DEFINITION_DELIVERIES:
+    case DEFINITION_DUES:
     case DEFINITION_NOTE:
         fail();
         break;

@@ -227,16 +227,6 @@ settle(void)
     }
 }
 
-static bool
-has_lazy(const struct incarnation *x)
-{
-    for (size_t level = 0; level < LEVELS; level++)
-        for (size_t i = 0; i < x->ready[level].count; i++)
-            if (world.copies[x->ready[level].items[i]].is_lazy)
-                return true;
-    return false;
-}
-
 static void
 requeue(void)
 {
@@ -245,8 +235,6 @@ requeue(void)
         return;
     struct incarnation *x = home_of(c);
     const uint32_t copy = (uint32_t)(c - world.copies);
-    if (x->ttl_ms != NEVER && has_lazy(x))
-        return; /* Its time is noted, and that of which others besides the model does not know. */
     struct departure departure = {
         .queue = x->queue,
         .delivery = { .queue = x->queue, .consumer = c->consumer, .entry = c->entry },
@@ -256,7 +244,6 @@ requeue(void)
             world.consumers[i].is_active && &world.consumers[i].consumer == c->consumer;
     x->out_count--;
     TRACE("requeue %u to %s\n", c->number, world_names[x->name]);
-    c->is_lazy = false;
     if (x->deleted != NEVER) {
         c->state = COPY_GONE;
     } else if (c->deliveries == x->delivery_limit) {

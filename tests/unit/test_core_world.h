@@ -60,7 +60,6 @@ struct copy {
     uint64_t ticket;  /* Of its record. */
     uint64_t settled; /* That of its settlement; NEVER. */
     uint64_t due_ms;  /* 0: never. */
-    bool is_lazy;     /* Expires only when it comes to the front: recovery does not read it. */
     uint32_t deliveries;
     uint32_t deliveries_min;  /* A crash may have left only this of it. */
     uint32_t safe_deliveries; /* The next one will leave this at least. */
@@ -484,7 +483,7 @@ model_catch_up(struct incarnation *x, size_t ready)
     for (size_t level = LEVELS; x->ttl_ms != NEVER && level-- > 0;)
         for (size_t i = 0; ready_total(x) > ready && i < x->ready[level].count;) {
             const uint32_t copy = x->ready[level].items[i];
-            if (!copy_has_expired(&world.copies[copy]) || world.copies[copy].is_lazy) {
+            if (!copy_has_expired(&world.copies[copy])) {
                 i++;
                 continue;
             }

@@ -250,7 +250,6 @@ copy_recover(const struct audit *a, uint32_t copy)
     c->ticket = 0;
     c->settled = NEVER;
     c->target = NO_COPY;
-    c->is_lazy = true;
     TRACE("  %s: has %u, sent %d\n", world_names[home_of(c)->name], c->number, c->was_sent);
     ready_add(copy);
 }
