@@ -40,6 +40,11 @@ peer_network(const char *peer, char *out, size_t size)
 {
     struct in6_addr address;
     const bool is_v6 = peer[0] == '[';
+    const char *user = strncmp(peer, "unix:", 5) == 0 ? strstr(peer, "uid=") : NULL;
+    if (user != NULL) {
+        snprintf(out, size, "%s", user);
+        return;
+    }
     snprintf(out, size, "%s", is_v6 ? peer + 1 : peer);
     char *end = strchr(out, is_v6 ? ']' : ':');
     if (end != NULL)

@@ -16,8 +16,8 @@ void peer_address_text(const struct sockaddr *address, char *out, size_t size);
 /* Whether the peer is on this machine. */
 bool peer_is_loopback(const char *peer);
 
-/* What belongs to one who wants to come back as somebody else: an address of IPv4, a network of
- * IPv6, or all of the sockets in files. */
+/* What somebody has who wants to come back as somebody else: an address of IPv4, a network of IPv6,
+ * or, at a socket in the file system, a user of this machine. */
 void peer_network(const char *peer, char *out, size_t size);
 
 #endif

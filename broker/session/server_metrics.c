@@ -90,6 +90,8 @@ put_counters(struct server *s, struct buf *out)
     prometheus_counter(out, "rail_handshakes_failed_total",
                        "Connections that ended before they were open, failed logins included.",
                        atomic_load(&c->handshakes_failed));
+    prometheus_counter(out, "rail_logins_refused_total", "Logins that were refused.",
+                       atomic_load(&c->logins_refused));
     prometheus_counter(out, "rail_tls_handshakes_total", "TLS handshakes that were completed.",
                        atomic_load(&c->tls_handshakes));
     prometheus_counter(out, "rail_tls_handshakes_failed_total", "TLS handshakes that failed.",

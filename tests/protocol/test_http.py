@@ -129,6 +129,19 @@ def consumers_are_counted(t):
 
 
 @test(process=True)
+def refused_logins_are_counted(t):
+    with served(t) as s:
+        for user, password in (('guest', 'wrong'), ('nobody', 'guest')):
+            try:
+                amqp.Connection(s.broker.address, user=user, password=password)
+            except amqp.Closed as closed:
+                equal(closed.code, 403, 'answer')
+        equal(s.value('rail_logins_refused_total'), 2, 'refused')
+        s.connect()
+        equal(s.value('rail_logins_refused_total'), 2, 'refused')
+
+
+@test(process=True)
 def metrics_of_each_queue(t):
     with served(t) as s:
         channel = s.connect().channel()

@@ -9,8 +9,10 @@ import threading
 
 import amqp
 import broker
+import codec
 from harness import test, check, equal, eventually
 from test_configuration import Ground
+from test_tls import Started
 
 WEIGHT = 4
 
@@ -483,6 +485,55 @@ def anonymous(t):
         wire.send(amqp.start_ok('', '', mechanism='ANONYMOUS'))
         wire.read_method('connection.tune')
         wire.close()
+
+
+def mechanisms(wire):
+    wire.send(amqp.PROTOCOL_HEADER)
+    return wire.read_method('connection.start').mechanisms
+
+
+@test
+def external(t):
+    """The certificate says who it is, and only that."""
+    with Started(t, tls={'client_ca': '{dir}/ca.pem', 'verify_client': 'optional'}) as ground:
+        def apply(text):
+            with open(ground.path('users.yaml'), 'w', encoding='utf-8') as file:
+                file.write(f'version: 1\n{text}')
+            subprocess.run([ground.railmq, 'apply', '--data-dir', ground.path('data'),
+                            ground.path('users.yaml')], check=True, stdout=subprocess.DEVNULL,
+                           timeout=60)
+
+        def log_in(response=''):
+            wire = amqp.Wire(ground.secure_address, tls=ground.client(shows_certificate=True))
+            equal(mechanisms(wire), 'PLAIN AMQPLAIN EXTERNAL', 'with a certificate')
+            wire.send(amqp.start_ok('', '', mechanism='EXTERNAL', response=response))
+            return wire
+
+        wire = amqp.Wire(ground.secure_address, tls=ground.client())
+        equal(mechanisms(wire), 'PLAIN AMQPLAIN', 'without a certificate')
+        wire.send(amqp.start_ok('', '', mechanism='EXTERNAL', response='client'))
+        amqp.check_close(wire.read_method('connection.close'), 503, 'COMMAND_INVALID - *', '*')
+        amqp.check_close(log_in('guest').read_method('connection.close'), 403,
+                         'ACCESS_REFUSED - Login was refused using authentication mechanism '
+                         'EXTERNAL. For details see the broker logfile.', None)
+        apply('users: {client: {tags: []}}')
+        for response in ('', 'guest', '\0guest\0guest'):
+            wire = log_in(response)
+            wire.read_method('connection.tune')
+            wire.send(amqp.method_frame(0, 'connection.tune-ok', channel_max=10,
+                                        frame_max=131072, heartbeat=0) +
+                      amqp.method_frame(0, 'connection.open', virtual_host='/'))
+            amqp.check_close(wire.read_method('connection.close'), 530,
+                             "NOT_ALLOWED - access to vhost '/' refused for user 'client'", '*')
+            wire.close()
+        # A user without a password has none that is right.
+        for password in ('', 'client', '\0'):
+            wire = amqp.Wire(ground.secure_address, tls=ground.client())
+            mechanisms(wire)
+            wire.send(amqp.start_ok('', '', mechanism='AMQPLAIN', response=codec.encode_entries(
+                [('LOGIN', 'client'), ('PASSWORD', password)])))
+            equal(wire.read_method('connection.close').reply_code, 403, 'answer')
+            wire.close()
 
 
 @test

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Of "pleaseletmein" at the least costs. */
+#define SALT_AND_KEY "AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O"
+
 /* In blocks of exactly their size. */
 static bool
 verify(const char *text, struct bytes password)
@@ -39,8 +42,7 @@ static const struct {
     /* Made with Python's hashlib. */
     { "scrypt:15,8,1:AAECAwQFBgcICQoLDA0ODxhuFMuRDaxPKhvD0XgvtbT64JPqApN4YOCB9B+6wbgE",
       "pleaseletmein" },
-    { "scrypt:4,1,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-      "pleaseletmein" },
+    { "scrypt:4,1,1:" SALT_AND_KEY, "pleaseletmein" },
     { "scrypt:14,8,2:AAECAwQFBgcICQoLDA0OD5Yyb5k/dfipbQEZbUtcIr/pcmpFjr8hRUIgXKKHIZxN",
       "pleaseletmein" },
 };
@@ -120,21 +122,20 @@ rubbish(void **state)
         "sha256:kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR====",
         "sha256:kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2PO!",
         "sha512:kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR",
-        "scrypt:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:4,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:4,1,1,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:0,1,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:4,0,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:4,1,0:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:-4,1,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:99,8,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:4,1,1 :AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
+        "scrypt:" SALT_AND_KEY,
+        "scrypt:4,1:" SALT_AND_KEY,
+        "scrypt:4,1,1,1:" SALT_AND_KEY,
+        "scrypt:0,1,1:" SALT_AND_KEY,
+        "scrypt:4,0,1:" SALT_AND_KEY,
+        "scrypt:4,1,0:" SALT_AND_KEY,
+        "scrypt:-4,1,1:" SALT_AND_KEY,
+        "scrypt:99,8,1:" SALT_AND_KEY,
+        "scrypt:4,1,1 :" SALT_AND_KEY,
         "scrypt:4,1,1:",
         /* More memory than is given to it: 1 GiB, and a little more than 256 MiB. */
-        "scrypt:20,8,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:18,8,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
-        "scrypt:999999999999999999999999999999999999999,1,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/"
-        "JNqoFIfXa+dbb7kJsgNWhBR6VT926O",
+        "scrypt:20,8,1:" SALT_AND_KEY,
+        "scrypt:18,8,1:" SALT_AND_KEY,
+        "scrypt:999999999999999999999999999999999999999,1,1:" SALT_AND_KEY,
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (password_text_is_sound(bytes_of_string(texts[i])))
@@ -149,8 +150,7 @@ rubbish(void **state)
             assert_false(password_text_is_sound(bytes_of(start, size)));
             free(start);
         }
-    assert_true(password_text_is_sound(BYTES_LITERAL(
-        "scrypt:17,8,1:AAECAwQFBgcICQoLDA0OD6XD6uJw//ogj/JNqoFIfXa+dbb7kJsgNWhBR6VT926O")));
+    assert_true(password_text_is_sound(BYTES_LITERAL("scrypt:17,8,1:" SALT_AND_KEY)));
 }
 
 int

@@ -70,6 +70,8 @@ sockets_in_files(void **state)
     assert_true(peer_is_loopback("unix:pid=17,uid=1000"));
     assert_true(peer_is_loopback("unix:"));
     peer_network("unix:pid=17,uid=1000", network, sizeof(network));
+    assert_string_equal(network, "uid=1000");
+    peer_network("unix:", network, sizeof(network));
     assert_string_equal(network, "unix");
 }
 
