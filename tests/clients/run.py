@@ -44,7 +44,13 @@ class Program:
 
 
 def find_programs(pattern):
-    suffixes = {"pika": ".py", "amqplib": ".js", "rabbitmq-c": ".c", "amqp-tools": ".sh"}
+    suffixes = {
+        "pika": ".py",
+        "celery": ".py",
+        "amqplib": ".js",
+        "rabbitmq-c": ".c",
+        "amqp-tools": ".sh",
+    }
     programs = [
         Program(path)
         for folder, suffix in suffixes.items()
@@ -108,7 +114,7 @@ def prepare(programs, build_directory, pool):
     if any(program.folder == "amqplib" for program in programs):
         npm_trouble = install_npm_packages(HERE / "amqplib")
     for program in programs:
-        if program.folder == "pika":
+        if program.folder in ("pika", "celery"):
             program.command = ["/usr/bin/python3", str(program.path)]
         elif program.folder == "amqplib":
             program.command = ["node", str(program.path)]
