@@ -81,7 +81,8 @@ pager_ask(struct pager *p, struct queue *q)
 {
     lock_acquire(&p->lock);
     const bool accepted = !p->stopping;
-    if (accepted) {
+    /* Its alarm may have rung already: it is in the list then, and will be looked at. */
+    if (accepted && !list_is_linked(&q->in_asked)) {
         queue_ref(q);
         list_push(&p->asked, &q->in_asked);
     }

@@ -296,8 +296,11 @@ fetch_start(struct queue *q, struct fetch *f)
     bool any = false;
     lock_acquire(&q->lock);
     for (int level = q->effective.max_priority; level >= 0 && !any; level--) {
-        const struct paged *p = &q->levels[level].paged;
-        any = p->is_wanted && paged_count(p) > 0;
+        struct paged *p = &q->levels[level].paged;
+        if (paged_count(p) == 0)
+            p->is_wanted = false; /* All of it has expired meanwhile; what is paged next is asked
+                                     for anew. */
+        any = p->is_wanted;
         *f = (struct fetch){
             .queue = q,
             .level = (unsigned)level,
