@@ -1,209 +1,400 @@
-"""Policies and operator policies from the configuration file: in force at once on queues and
-exchanges that are there, and together with arguments; and queue features over a kill."""
+"""Policies and operator policies, from the configuration file onto queues and exchanges that are
+there already: what each key does, which policy is in force, what wins beside an argument."""
 
+import contextlib
 import os
-import signal
+import subprocess
+import tempfile
 
 import amqp
-from harness import test, check, equal, eventually
+from harness import test, equal, eventually, settle
 from test_configuration import Ground
-from test_dead_letters import deaths, headers_of, letter
+from test_dead_letters import deaths, grave, letter
 
 WEIGHT = 3
-PERSISTENT = {'delivery_mode': 2}
 
 
-def policies(*rows, operators=()):
-    """The file with these policies: name, pattern, definition, and more."""
-    lines = ['vhosts:', '  /:']
-    for section, some in (('policies', rows), ('operator_policies', operators)):
-        if some:
-            lines.append(f'    {section}:')
-            lines += [f'      {name}: {{pattern: "{pattern}", definition: {{{definition}}}{more}}}'
-                      for name, pattern, definition, more in some]
-    return '\n'.join(lines) + '\n'
+def quoted(name):
+    """A pattern for just this name. A dollar sign is doubled in the file."""
+    return '"^' + name.replace('.', '\\\\.') + '$$"'
 
 
-def set_policies(ground, *rows, operators=()):
-    ground.write(policies(*rows, operators=operators) if rows or operators else 'apply: {}\n')
-    ground.hang_up('config.reloaded')
+def policy(pattern, definition, apply_to='all', priority=0):
+    return (f'{{pattern: {pattern}, apply_to: {apply_to}, priority: {priority}, '
+            f'definition: {{{definition}}}}}')
 
 
-def open_channel(ground):
-    return amqp.Connection(ground.broker.address).channel()
+def apply(broker, *policies, operators=()):
+    """Makes these the policies of the virtual host, and no others."""
+    def section(kind, entries):
+        pairs = (f'{kind}{number}: {entry}' for number, entry in enumerate(entries))
+        return f'{kind}: {{{", ".join(pairs)}}}'
+    text = (f'version: 1\nvhosts:\n  /:\n    {section("policies", policies)}\n'
+            f'    {section("operator_policies", operators)}\n')
+    with tempfile.NamedTemporaryFile('w', suffix='.yaml', encoding='utf-8') as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run(
+            [broker.railmq, 'apply', '--data-dir', os.path.join(broker.directory, 'data'),
+             '--prune', '--origin', 'policies', file.name], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            check=False)
+    equal(done.returncode, 0, f'exit status of apply:\n{text}{done.stdout}{done.stderr}')
 
 
-def ready(channel, queue):
-    return channel.declare(queue, passive=True).message_count
+@contextlib.contextmanager
+def policies(t):
+    """Whatever a test applies is gone after it: its file's other tests have the same broker."""
+    try:
+        yield lambda *entries, operators=(): apply(t.broker, *entries, operators=operators)
+    finally:
+        apply(t.broker)
+
+
+def kept(channel, queue, count, body=b'x'):
+    """How many of so many messages a queue keeps; it is empty before and after."""
+    for _ in range(count):
+        channel.publish(queue, body)
+    left = channel.declare(queue, passive=True).message_count
+    channel.call('queue.purge', queue=queue)
+    return left
+
+
+def outcome(channel, queue):
+    """What becomes of a message: the method that confirms it."""
+    channel.publish(queue, b'x')
+    return channel.take('basic.ack', 'basic.nack').name
+
+
+@test(process=True, rows={'messages': 'max-length: 2', 'octets': 'max-length-bytes: 25'})
+def excess_goes_at_once(t, definition):
+    channel = t.channel()
+    dead, arguments = grave(t, channel)
+    queue = t.queue(channel, arguments=arguments)
+    for number in range(5):
+        channel.publish(queue, b'%010d' % number)
+    settle(channel, queue, 5)
+    with policies(t) as put:
+        put(policy(quoted(queue), definition))
+        settle(channel, queue, 2)
+        settle(channel, dead, 3)
+        got = [letter(channel, dead) for _ in range(3)]
+        equal([message.body for message in got], [b'%010d' % n for n in range(3)], 'dropped')
+        equal(deaths(got[0]), [(queue, 'maxlen', 1)], 'x-death')
+        equal([channel.get(queue).body for _ in range(2)], [b'%010d' % n for n in (3, 4)], 'kept')
+        equal(kept(channel, queue, 5, b'0123456789'), 2, 'of further messages')
 
 
 @test(process=True)
-def lengths_count_at_once(t):
+def excess_does_not_count_what_is_delivered(t):
+    channel = t.channel()
+    queue = t.queue(channel)
+    for number in range(4):
+        channel.publish(queue, b'%d' % number)
+    tags = [channel.get(queue, no_ack=False).delivery_tag for _ in range(3)]
+    with policies(t) as put:
+        put(policy(quoted(queue), 'max-length: 1'))
+        settle(channel, queue, 1)
+        channel.nack(tags[-1], multiple=True)
+        channel.publish(queue, b'last')
+        settle(channel, queue, 1)
+        equal(channel.get(queue).body, b'last', 'what is kept')
+
+
+@test(process=True)
+def time_to_live_of_new_messages(t):
+    """What is in the queue keeps the time that it came with."""
+    channel = t.channel()
+    queue = t.queue(channel)
+    channel.publish(queue, b'old')
+    settle(channel, queue, 1)
+    with policies(t) as put:
+        put(policy(quoted(queue), 'message-ttl: 20ms'))
+        channel.publish(queue, b'new')
+        settle(channel, queue, 1)
+        channel.publish(queue, b'own', properties={'expiration': '3600000'})
+        settle(channel, queue, 1)
+        put()
+        channel.publish(queue, b'later')
+        settle(channel, queue, 2)
+        equal([channel.get(queue).body for _ in range(2)], [b'old', b'later'], 'kept')
+
+
+@test(process=True)
+def dead_letter_exchange(t):
+    channel = t.channel()
+    mine, theirs = t.queue(channel), t.queue(channel)
+    exchange, other = t.exchange(channel, 'direct'), t.exchange(channel, 'direct')
+    channel.bind(mine, exchange, 'key')
+    channel.bind(theirs, other, 'own')
+    plain = t.queue(channel)
+    argued = t.queue(channel, arguments={'x-dead-letter-exchange': other,
+                                         'x-dead-letter-routing-key': 'own'})
+
+    def reject(queue):
+        channel.publish(queue, queue.encode())
+        channel.nack(channel.get(queue, no_ack=False).delivery_tag, requeue=False)
+    reject(plain)
+    with policies(t) as put:
+        put(policy('"."', f'dead-letter-exchange: {exchange}, dead-letter-routing-key: key'))
+        for queue in (plain, argued):
+            reject(queue)
+        equal(letter(channel, mine).body, plain.encode(), 'by the policy')
+        equal(letter(channel, theirs).body, argued.encode(), 'by the argument')
+        put()
+        reject(plain)
+        channel.sync()
+    for queue in (mine, theirs):
+        settle(channel, queue, 0)
+
+
+@test(process=True)
+def unused_queue_expires(t):
+    """Mandatory messages ask whether it is there: declaring it would be a use."""
+    channel = t.channel()
+    queue = t.queue(channel, durable=True)
+    used = t.queue(channel, durable=True)
+    channel.consume(used, no_ack=True)
+    channel.call('confirm.select')
+
+    def exists():
+        channel.publish(queue, b'?', mandatory=True)
+        return channel.take('basic.ack', 'basic.return').name == 'basic.ack' or \
+            not channel.take('basic.ack')
+    equal(exists(), True, 'there without a policy')
+    with policies(t) as put:
+        put(*(policy(quoted(name), 'expires: 100ms') for name in (queue, used)))
+        eventually(exists, False, 'whether the queue is there')
+        equal(channel.declare(used, passive=True).consumer_count, 1, 'consumers of the used one')
+    channel.call('queue.delete', queue=used)
+
+
+@test(process=True)
+def overflow(t):
+    channel = t.channel()
+    queue = t.queue(channel)
+    argued = t.queue(channel, arguments={'x-max-length': 1, 'x-overflow': 'drop-head'})
+    channel.call('confirm.select')
+    with policies(t) as put:
+        put(policy('"."', 'max-length: 1, overflow: reject-publish'))
+        equal([outcome(channel, queue) for _ in range(2)], ['basic.ack', 'basic.nack'], 'policy')
+        equal([outcome(channel, argued) for _ in range(2)], ['basic.ack'] * 2, 'argument')
+        put(policy('"."', 'max-length: 1'))
+        equal([outcome(channel, queue) for _ in range(2)], ['basic.ack'] * 2, 'drop-head again')
+        settle(channel, queue, 1)
+
+
+@test(process=True, rows={
+    'of the policy': ({}, (), 1), 'of the argument, as it is less': ({'x-delivery-limit': 0}, (), 0),
+    'of the policy, as it is less': ({'x-delivery-limit': 5}, (), 1),
+    'of the operator': ({'x-delivery-limit': 5}, ('delivery-limit: 0',), 0)})
+def delivery_limit(t, row):
+    arguments, operators, limit = row
+    channel = t.channel()
+    dead, letters = grave(t, channel)
+    queue = t.queue(channel, durable=True,
+                    arguments={'x-queue-type': 'quorum', **letters, **arguments})
+    with policies(t) as put:
+        put(policy(quoted(queue), 'delivery-limit: 1'),
+            operators=[policy(quoted(queue), definition) for definition in operators])
+        channel.publish(queue, b'poison')
+        channel.consume(queue)
+        for delivery in range(limit + 1):
+            message = channel.deliver()
+            equal(message.properties['headers']['x-delivery-count'].value, delivery, 'deliveries')
+            channel.nack(message.delivery_tag)
+        equal(deaths(letter(channel, dead)), [(queue, 'delivery_limit', 1)], 'x-death')
+    channel.call('queue.delete', queue=queue)
+
+
+@test(process=True)
+def alternate_exchange(t):
+    channel = t.channel()
+    stray, strays = t.queue(channel), t.queue(channel)
+    one, other = t.exchange(channel, 'fanout'), t.exchange(channel, 'fanout')
+    channel.bind(stray, one)
+    channel.bind(strays, other)
+    plain = t.exchange(channel, 'direct')
+    argued = t.exchange(channel, 'direct', arguments={'alternate-exchange': other})
+
+    def arrive():
+        for exchange in (plain, argued):
+            channel.publish('nowhere', b'x', exchange=exchange)
+        counts = [channel.declare(queue, passive=True).message_count for queue in (stray, strays)]
+        for queue in (stray, strays):
+            channel.call('queue.purge', queue=queue)
+        return counts
+    equal(arrive(), [0, 1], 'without a policy')
+    with policies(t) as put:
+        names = f'"^({plain}|{argued})$$"'
+        put(policy(names, f'alternate-exchange: {one}', 'exchanges'))
+        equal(arrive(), [1, 1], 'with one')
+        put(policy(names, f'alternate-exchange: {one}', 'queues'))
+        equal(arrive(), [0, 1], 'with one that is for queues')
+        put(policy(names, f'alternate-exchange: {one}'))
+        equal(arrive(), [1, 1], 'with one for all')
+        put()
+        equal(arrive(), [0, 1], 'once it is gone')
+
+
+CLASSIC = {}
+QUORUM = {'x-queue-type': 'quorum'}
+
+
+@test(process=True, rows={
+    'all': ('all', 1, 1), 'queues': ('queues', 1, 1), 'exchanges': ('exchanges', 4, 4),
+    'classic queues': ('classic_queues', 1, 4), 'quorum queues': ('quorum_queues', 4, 1),
+    'streams': ('streams', 4, 4)})
+def apply_to(t, row):
+    kind, *expected = row
+    channel = t.channel()
+    queues = [t.queue(channel, durable=True, arguments=arguments)
+              for arguments in (CLASSIC, QUORUM)]
+    # Of the two definitions one is for what the policy is about, whatever that is.
+    definition = 'alternate-exchange: amq.fanout' if kind == 'exchanges' else 'max-length: 1'
+    if kind == 'streams':
+        definition = 'max-length-bytes: 1'
+    with policies(t) as put:
+        put(policy('"."', definition, kind))
+        equal([kept(channel, queue, 4) for queue in queues], expected, 'messages kept')
+    for queue in queues:
+        channel.call('queue.delete', queue=queue)
+
+
+@test(process=True)
+def the_highest_priority_is_in_force(t):
+    """As a whole: what only the others define does not count."""
+    channel = t.channel()
+    queue = t.queue(channel)
+    with policies(t) as put:
+        low = policy('"."', 'max-length: 1, overflow: reject-publish', priority=-1)
+        middle = policy(quoted(queue), 'max-length: 3', 'classic_queues', 5)
+        high = policy('"^another"', 'max-length: 2', priority=9)
+        quorum = policy('"."', 'max-length: 2', 'quorum_queues', 10)
+        put(low, middle, high, quorum)
+        equal(kept(channel, queue, 5), 3, 'messages kept')
+        channel.call('confirm.select')
+        equal([outcome(channel, queue) for _ in range(4)], ['basic.ack'] * 4, 'overflow')
+        settle(channel, queue, 3)
+        put(low, high, quorum)
+        equal(outcome(channel, queue), 'basic.nack', 'overflow of the lowest')
+        settle(channel, queue, 3)
+
+
+@test(process=True, rows={
+    'the argument': (2, 4, 6, 2), 'the policy': (6, 2, 4, 2), 'the operator': (6, 4, 2, 2),
+    'no argument': (None, 5, 3, 3), 'no policy': (5, None, 3, 3), 'only the operator': (None, None, 4, 4),
+    'an argument of nothing': (0, 4, 4, 0)})
+def the_least_counts(t, row):
+    """Of argument, policy and operator policy."""
+    argument, users, operators, expected = row
+    channel = t.channel()
+    queue = t.queue(channel, exclusive=True,
+                    arguments={} if argument is None else {'x-max-length': argument})
+
+    def entries(length):
+        return () if length is None else (policy(quoted(queue), f'max-length: {length}'),)
+    with policies(t) as put:
+        put(*entries(users), operators=entries(operators))
+        equal(kept(channel, queue, 8), expected, 'messages kept')
+
+
+@test(process=True)
+def an_operator_limits_time(t):
+    channel = t.channel()
+    queue = t.queue(channel, exclusive=True, arguments={'x-message-ttl': 3600000})
+    with policies(t) as put:
+        put(policy(quoted(queue), 'message-ttl: 1h, max-length: 3'),
+            operators=[policy('"."', 'message-ttl: 20ms')])
+        for number in range(5):
+            channel.publish(queue, b'%d' % number)
+        settle(channel, queue, 0)
+        put(policy(quoted(queue), 'message-ttl: 1h, max-length: 3'))
+        equal(kept(channel, queue, 5), 3, 'messages kept')
+
+
+@test(process=True)
+def without_its_policy(t):
+    """A queue is as its arguments say again; equivalence never looked at the policy."""
+    channel = t.channel()
+    queue = t.queue(channel, exclusive=True, arguments={'x-max-length': 4})
+    with policies(t) as put:
+        put(policy(quoted(queue), 'max-length: 2, overflow: reject-publish'))
+        channel.declare(queue, exclusive=True, arguments={'x-max-length': 4})
+        equal(kept(channel, queue, 6), 2, 'messages with it')
+        put()
+        equal(kept(channel, queue, 6), 4, 'messages without it')
+
+
+@test(process=True)
+def of_another_virtual_host(t):
+    with Ground(t, 'vhosts:\n  /: {queues: {q: {}}}\n  other:\n    queues: {q: {}}\n'
+                   '    permissions: {guest: {configure: ".*", write: ".*", read: ".*"}}\n'
+                   '    policies: {p: {pattern: q, definition: {max-length: 1}}}\n') as ground:
+        for vhost, expected in (('/', 3), ('other', 1)):
+            connection = ground.pika(vhost=vhost)
+            channel = connection.channel()
+            channel.confirm_delivery()
+            for _ in range(3):
+                channel.basic_publish('', 'q', b'x')
+            equal(channel.queue_declare('q', passive=True).method.message_count, expected, vhost)
+            connection.close()
+
+
+@test(process=True)
+def after_a_restart(t):
+    """They are kept by the store, and in force before the first message comes."""
+    with Ground(t) as ground:
+        connection = ground.pika()
+        channel = connection.channel()
+        channel.queue_declare('q', durable=True)
+        channel.queue_declare('dead', durable=True)
+        connection.close()
+        apply(ground.broker, policy('^q', 'max-length: 2, dead-letter-exchange: "", '
+                                          'dead-letter-routing-key: dead'),
+              operators=[policy('^q', 'max-length: 1')])
+        ground.write('apply: {on_start: false}\n')
+        for _ in range(2):
+            ground.restart()
+            connection = ground.pika()
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.queue_declare('q2')
+            for queue in ('q', 'q2'):
+                channel.queue_purge(queue)
+                for _ in range(3):
+                    channel.basic_publish('', queue, b'x')
+                eventually(lambda queue=queue: channel.queue_declare(
+                    queue, passive=True).method.message_count, 1, f'messages of {queue}')
+            eventually(lambda: channel.queue_purge('dead').method.message_count > 0, True,
+                       'dead letters')
+            connection.close()
+
+
+@test(process=True)
+def on_hang_up(t):
+    """The file of the broker, read again: queues with and without messages, and one to come."""
+    head = 'apply: {prune: owned}\nvhosts:\n  /:\n'
     with Ground(t, 'apply: {prune: owned}\n') as ground:
-        channel = open_channel(ground)
+        channel = amqp.Connection(ground.broker.address).channel()
         for queue in ('short', 'other'):
             channel.declare(queue, durable=True)
             for number in range(10):
                 channel.publish(queue, b'%d' % number)
-        eventually(lambda: ready(channel, 'short'), 10, 'before')
-        ground.write('apply: {prune: owned}\n' +
-                     policies(('a', '^sh', 'max-length: 3', ', apply_to: queues')))
+            settle(channel, queue, 10)
+        users = f'    policies: {{a: {policy("^sh", "max-length: 3", "queues")}}}\n'
+        ground.write(head + users)
         ground.hang_up('config.reloaded')
-        eventually(lambda: ready(channel, 'short'), 3, 'dropped at the head')
+        settle(channel, 'short', 3)
         equal(channel.get('short').body, b'7', 'the oldest that is left')
-        equal(ready(channel, 'other'), 10, 'another name')
-        # The argument and two policies: the least counts.
-        channel.declare('short-too', durable=True, arguments={'x-max-length': 5})
-        for number in range(10):
-            channel.publish('short-too', b'')
-        eventually(lambda: ready(channel, 'short-too'), 3, 'the policy is stricter')
-        ground.write('apply: {prune: owned}\n' +
-                     policies(('a', '^sh', 'max-length: 9', ', apply_to: queues'),
-                              operators=(('o', '.*', 'max-length: 2', ', apply_to: queues'),)))
+        settle(channel, 'other', 10)
+        channel.declare('short too', durable=True)
+        equal(kept(channel, 'short too', 5), 3, 'of one that comes later')
+        operators = f'    operator_policies: {{o: {policy(".*", "max-length: 1", "queues")}}}\n'
+        ground.write(head + users + operators)
         ground.hang_up('config.reloaded')
-        for queue in ('short', 'short-too', 'other'):
-            eventually(lambda queue=queue: ready(channel, queue), 2, f'{queue}: the operator')
+        for queue in ('short', 'other'):
+            settle(channel, queue, 1)
         ground.write('apply: {prune: owned}\nvhosts: {/: {}}\n')
         ground.hang_up('config.reloaded')
-        for _ in range(20):
-            channel.publish('short', b'')
-        eventually(lambda: ready(channel, 'short'), 22, 'without policies')
-
-
-@test(process=True)
-def priority_and_apply_to(t):
-    with Ground(t, policies(('low', '.*', 'max-length: 1', ', apply_to: queues, priority: 1'),
-                            ('high', '.*', 'max-length: 2', ', apply_to: queues, priority: 9'),
-                            ('quorum', '.*', 'max-length: 3',
-                             ', apply_to: quorum_queues, priority: 99'))) as ground:
-        channel = open_channel(ground)
-        for queue, arguments, expected in (('c', {}, 2), ('q', {'x-queue-type': 'quorum'}, 3)):
-            channel.declare(queue, durable=True, arguments=arguments)
-            for _ in range(9):
-                channel.publish(queue, b'')
-            eventually(lambda queue=queue: ready(channel, queue), expected, queue)
-
-
-@test(process=True)
-def dead_letters_by_policy(t):
-    with Ground(t, policies(('dead', '^work$', 'dead-letter-exchange: "", '
-                             'dead-letter-routing-key: grave, message-ttl: 20ms', ''))) as ground:
-        channel = open_channel(ground)
-        for queue in ('work', 'grave'):
-            channel.declare(queue, durable=True)
-        channel.publish('work', b'late')
-        equal(deaths(letter(channel, 'grave')), [('work', 'expired', 1)], 'by message-ttl')
-
-
-@test(process=True)
-def alternate_exchange_by_policy(t):
-    with Ground(t, policies(('ae', '^source$', 'alternate-exchange: other',
-                             ', apply_to: exchanges'))) as ground:
-        channel = open_channel(ground)
-        channel.exchange('source', 'direct')
-        channel.exchange('other', 'fanout')
-        channel.declare('lost')
-        channel.bind('lost', 'other')
-        channel.publish('nobody', b'x', exchange='source')
-        eventually(lambda: ready(channel, 'lost'), 1, 'in the alternate')
-
-
-@test(process=True)
-def overflow_and_expires_by_policy(t):
-    with Ground(t, policies(('o', '^full', 'max-length: 1, overflow: reject-publish', ''),
-                            ('e', '^short-lived', 'expires: 50ms', ''))) as ground:
-        channel = open_channel(ground)
-        channel.declare('full')
-        channel.call('confirm.select')
-        answers = []
-        for _ in range(2):
-            channel.publish('full', b'')
-            answers.append(channel.take('basic.ack', 'basic.nack').name)
-        equal(answers, ['basic.ack', 'basic.nack'], 'confirms')
-        channel.declare('short-lived')
-        other = open_channel(ground)
-
-        def gone():
-            other.send('queue.bind', queue='short-lived', exchange='amq.direct', routing_key='k')
-            method = other.take('queue.bind-ok', 'channel.close')
-            if method.name == 'channel.close':
-                other.send('channel.close-ok')
-                other.call('channel.open')
-            return method.name == 'channel.close'
-        eventually(gone, True, 'it has expired')
-
-
-def confirmed(channel, *publishes):
-    channel.call('confirm.select')
-    for arguments in publishes:
-        channel.publish(**arguments)
-        equal(channel.take('basic.ack', 'basic.nack').name, 'basic.ack', 'confirm')
-
-
-def kill_and_start(ground):
-    os.kill(ground.broker.pid, signal.SIGKILL)
-    ground.broker.process.wait()
-    check(ground.broker.launch(), 'it starts again')
-
-
-@test(process=True)
-def expired_and_dead_letters_survive_a_kill(t):
-    with Ground(t, 'limits: {message_memory: 64KiB}\n') as ground:
-        channel = open_channel(ground)
-        channel.declare('grave', durable=True)
-        channel.declare('work', durable=True, arguments={
-            'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'grave'})
-        count = 300
-        confirmed(channel, *({'key': 'work', 'body': b'%d' % n * 300, 'properties':
-                              {**PERSISTENT, **({'expiration': '1'} if n % 3 else {})}}
-                             for n in range(count)))
-        kill_and_start(ground)
-        channel = open_channel(ground)
-        eventually(lambda: ready(channel, 'work'), count // 3, 'what does not expire')
-        # A kill may move one twice, but never lose one.
-        bodies = set()
-
-        def all_there():
-            while (message := channel.get('grave')) is not None:
-                bodies.add(message.body)
-            return len(bodies)
-        eventually(all_there, count - count // 3, 'what expired')
-        left = [channel.get('work').body for _ in range(count // 3)]
-        equal(left, [b'%d' % n * 300 for n in range(0, count, 3)], 'in order')
-
-
-@test(process=True)
-def delivery_counts_survive_a_kill(t):
-    with Ground(t, '') as ground:
-        channel = open_channel(ground)
-        channel.declare('q', durable=True, arguments={'x-queue-type': 'quorum'})
-        confirmed(channel, {'key': 'q', 'body': b'x'})
-        for count in range(3):
-            message = channel.get('q', no_ack=False)
-            equal(headers_of(message)['x-delivery-count'], count, 'before')
-            channel.nack(message.delivery_tag, requeue=True)
-        confirmed(channel, {'key': 'q', 'body': b'after'})  # Its round is later than the counts'.
-        kill_and_start(ground)
-        channel = open_channel(ground)
-        message = channel.get('q', no_ack=False)
-        equal((message.body, headers_of(message)['x-delivery-count'], message.redelivered),
-              (b'x', 3, True), 'after')
-        equal(headers_of(channel.get('q'))['x-delivery-count'], 0, 'another message')
-
-
-@test(process=True)
-def delayed_messages_survive_a_kill(t):
-    with Ground(t, '') as ground:
-        channel = open_channel(ground)
-        channel.call('exchange.declare', exchange='later', type='x-delayed-message', durable=True,
-                     arguments={'x-delayed-type': 'direct'})
-        channel.declare('q', durable=True)
-        channel.bind('q', 'later', 'k')
-        confirmed(channel, *({'key': 'k', 'exchange': 'later', 'body': b'%d' % delay, 'properties':
-                              {**PERSISTENT, 'headers': {'x-delay': delay}}}
-                             for delay in (1500, 1, 3600_000)))
-        kill_and_start(ground)
-        channel = open_channel(ground)
-        bodies = [letter(channel, 'q').body for _ in range(2)]
-        equal(bodies, [b'1', b'1500'], 'those whose time has come')
-        equal(ready(channel, 'amq.delayed.later'), 1, 'the one that waits')
+        equal(kept(channel, 'short', 9), 10, 'without policies')
+        channel.connection.finish()
