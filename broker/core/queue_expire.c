@@ -590,6 +590,8 @@ queue_expire(struct queue *q)
     if (q->swept != NULL)
         forget_swept(q, door_committed(q->door));
     const bool has_dues = dues_earliest(&q->dues) <= clock_monotonic_ms();
+    if (!has_dues)
+        queue_set_timer(q); /* An earlier look may have taken what this one was meant for. */
     lock_release(&q->lock);
     if (has_dues)
         sweep_once(q);

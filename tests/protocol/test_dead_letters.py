@@ -121,6 +121,30 @@ def expires_behind_one_that_does_not(t):
 
 
 @test
+def expires_while_more_comes(t):
+    """New messages bring timers forward: none of those set before may be forgotten over that."""
+    channel = t.channel()
+    dead, arguments = grave(t, channel)
+    queues = [t.queue(channel, durable=True, arguments=arguments) for _ in range(8)]
+    total, soon = 600, dict.fromkeys(queues, 0)
+    for queue in queues:
+        for number in range(total):
+            properties = dict(PERSISTENT)
+            kind = t.random.randrange(3)
+            if kind == 1:
+                properties['expiration'] = '3600000'
+            elif kind == 2:
+                properties['expiration'] = str(t.random.randint(1, 400))
+                soon[queue] += 1
+            channel.publish(queue, b'%d' % number, properties=properties)
+    for queue in queues:
+        settle(channel, queue, total - soon[queue])
+    settle(channel, dead, sum(soon.values()))
+    for queue in queues:
+        channel.call('queue.delete', queue=queue)
+
+
+@test
 def ttl_zero(t):
     """Without a consumer it expires at once; one that waits gets it."""
     channel = t.channel()
