@@ -205,7 +205,7 @@ channel_ack(struct perf_consumer *c, struct consumer_channel *ch, bool multiple)
 {
     uint8_t *at = buf_reserve(&c->link.out, ACK_FRAME_SIZE);
     amqp_frame_head_encode(at, AMQP_FRAME_METHOD, ch->number, ACK_FRAME_SIZE - AMQP_FRAME_OVERHEAD);
-    store_be32(at + 7, AMQP_ID_basic_ack);
+    store_be32(at + 7, c->options->reject ? AMQP_ID_basic_nack : AMQP_ID_basic_ack);
     store_be64(at + 11, ch->last_tag);
     at[19] = multiple;
     at[20] = AMQP_FRAME_END;

@@ -177,6 +177,8 @@ options_complete(struct perf_options *o, struct perf_error *error)
     if (o->predeclared && o->consumers > 0 && o->queue == NULL && o->queue_pattern == NULL)
         return perf_error_set(error, "--predeclared with consumers needs --queue or "
                                      "--queue-pattern");
+    if (o->reject && o->auto_ack)
+        return perf_error_set(error, "give --reject or --autoack, not both");
     /* A prefetch below the batch of acknowledgements would wait for ever. */
     if (o->qos > 0 && o->ack_every > o->qos)
         o->ack_every = o->qos;

@@ -41,6 +41,9 @@ struct perf_options {
     bool auto_ack;
     bool persistent;
     bool mandatory;
+    uint32_t priorities;    /* The highest; 0: messages have none. */
+    uint32_t expiration_ms; /* The longest; 0: messages do not expire. */
+    bool reject;            /* Instead of acknowledging. */
     uint32_t time_s;
     uint64_t producer_messages; /* A channel; 0: no limit. */
     uint64_t consumer_messages;

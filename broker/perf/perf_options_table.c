@@ -56,6 +56,13 @@ const struct perf_option perf_options_table[] = {
     { "f", "flag", PERF_OPTION_FLAG, 0, 0, 0, "FLAG",
       "persistent: persistent messages, durable queue and exchange; mandatory: count what comes "
       "back. May be given twice" },
+    { NULL, "priorities", PERF_OPTION_U32, PLACE(priorities), 0, 255, "N",
+      "messages have priorities from 0 to N in no order (none); with a backlog they come out of "
+      "order then" },
+    { NULL, "expiration", PERF_OPTION_U32, PLACE(expiration_ms), 0, UINT32_MAX, "MS",
+      "messages expire, each after a time between half of this and all of it, in no order (never)" },
+    { NULL, "reject", PERF_OPTION_SWITCH, PLACE(reject), 0, 0, NULL,
+      "consumers reject what they get, without requeueing, instead of acknowledging it" },
     { "z", "time", PERF_OPTION_U32, PLACE(time_s), 0, UINT32_MAX, "SECONDS",
       "producers stop after this time, consumers get 5 s more to drain (no limit)" },
     { "C", "pmessages", PERF_OPTION_U64, PLACE(producer_messages), 0, UINT64_MAX, "N",

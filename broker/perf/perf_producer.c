@@ -14,6 +14,7 @@
 struct producer_route {
     struct buf image; /* The whole message, or its head if the message is large. */
     size_t stamp_at;  /* Where the body begins in the image. */
+    size_t head_size; /* Of the method and header frames. */
     uint64_t word;    /* The second word of the next message: source and number. */
 };
 
@@ -62,7 +63,8 @@ producer_encode(struct perf_producer *p, struct producer_channel *ch, uint32_t i
         struct producer_route *route = &ch->routes[i];
         message.key = perf_topology_key(t, p->options, share.first + i * share.step);
         perf_publish_append_head(&route->image, &message);
-        route->stamp_at = route->image.size + AMQP_FRAME_HEAD_SIZE;
+        route->head_size = route->image.size;
+        route->stamp_at = route->head_size + AMQP_FRAME_HEAD_SIZE;
         if (message.body_size < LARGE_SIZE)
             perf_publish_append_body(&route->image, &message);
         if (route->image.size > p->image_size)
@@ -116,6 +118,8 @@ perf_producer_create(struct perf_worker *w, struct perf_connection *c, uint32_t 
                                         .exchange = o->exchange,
                                         .mandatory = o->mandatory,
                                         .persistent = o->persistent,
+                                        .has_priority = o->priorities > 0,
+                                        .expires = o->expiration_ms > 0,
                                         .body_size = o->size };
     for (uint32_t i = 0; i < p->channel_count; i++) {
         struct producer_channel *ch = &p->channels[i];
@@ -184,6 +188,23 @@ stamp_write(uint8_t *body, uint32_t body_size, uint64_t time, uint64_t word)
     }
 }
 
+/* Gives the message of which the head ends at `end` a priority and an expiration of its own: in no
+ * order, but the same ones in every run. */
+static void
+vary_head(const struct perf_options *o, uint8_t *end, uint64_t number)
+{
+    const uint32_t chance = (uint32_t)((number * 0x9e3779b97f4a7c15u) >> 32);
+    uint8_t *at = end - 1;
+    if (o->expiration_ms > 0) {
+        uint32_t rest = o->expiration_ms - chance % (o->expiration_ms / 2 + 1);
+        for (size_t i = 0; i < PERF_EXPIRATION_SIZE; i++, rest /= 10)
+            *--at = (uint8_t)('0' + rest % 10);
+        at--; /* The length. */
+    }
+    if (o->priorities > 0)
+        *--at = (uint8_t)(chance % (o->priorities + 1));
+}
+
 /* Appends one message to `out`, which has room. */
 static inline uint8_t *
 channel_write(struct perf_producer *p, struct producer_channel *ch, uint8_t *out, uint64_t sent_ns,
@@ -194,6 +215,8 @@ channel_write(struct perf_producer *p, struct producer_channel *ch, uint8_t *out
         ch->turn = 0;
     const size_t size = route->image.size;
     memcpy(out, route->image.data, size);
+    if (__builtin_expect(p->message.has_priority || p->message.expires, 0))
+        vary_head(p->options, out + route->head_size, ch->published);
     uint8_t *body = p->body.size == 0 ? out + route->stamp_at : p->body.data + AMQP_FRAME_HEAD_SIZE;
     stamp_write(body, p->message.body_size, stamp, route->word);
     route->word++;

@@ -32,8 +32,11 @@ perf_publish_append_head(struct buf *out, const struct perf_publish *m)
     amqp_basic_publish_encode(&w, &method);
 
     const struct properties properties = {
-        .flags = m->persistent ? PROPERTY_DELIVERY_MODE : 0,
+        .flags = (uint16_t)((m->persistent ? PROPERTY_DELIVERY_MODE : 0) |
+                            (m->has_priority ? PROPERTY_PRIORITY : 0) |
+                            (m->expires ? PROPERTY_EXPIRATION : 0)),
         .delivery_mode = 2,
+        .expiration = BYTES_LITERAL("0000000000"),
     };
     const size_t header_size = 12 + properties_size(&properties);
     at = frame_append(out, AMQP_FRAME_HEADER, m->channel, header_size);

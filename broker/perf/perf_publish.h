@@ -12,10 +12,16 @@ struct perf_publish {
     const char *key;
     bool mandatory;
     bool persistent;
+    bool has_priority;
+    bool expires;
     uint32_t body_size;
 };
 
-/* Appends the method and the header frame. */
+/* Digits of an expiration. */
+#define PERF_EXPIRATION_SIZE 10u
+
+/* Appends the method and the header frame. That one ends with the octet of the priority and the
+ * digits of the expiration, if the message has them, and the end of the frame. */
 void perf_publish_append_head(struct buf *out, const struct perf_publish *m);
 
 /* Appends the body frames; the body is filled with 'x'. */
