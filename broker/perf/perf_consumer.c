@@ -72,8 +72,10 @@ consumer_open_channel(struct perf_consumer *c, struct consumer_channel *ch, uint
     const struct perf_topology *t = shared->topology;
     ch->share = perf_share_of(index, t->consumers, t->queue_count);
     c->subscriptions_open += ch->share.count;
-    /* With several consumers a queue none of them sees a sequence. */
-    if (c->options->size >= PERF_STAMP_SIZE && t->consumers <= t->queue_count) {
+    /* With several consumers a queue none of them sees a sequence, nor does one that gets what is
+     * urgent first. */
+    if (c->options->size >= PERF_STAMP_SIZE && t->consumers <= t->queue_count &&
+        c->options->priorities == 0) {
         ch->orders = mem_alloc_zeroed(ch->share.count * sizeof(*ch->orders));
         for (uint32_t i = 0; i < ch->share.count; i++)
             perf_order_init(&ch->orders[i], shared, ch->share.first + i * ch->share.step);

@@ -57,8 +57,7 @@ const struct perf_option perf_options_table[] = {
       "persistent: persistent messages, durable queue and exchange; mandatory: count what comes "
       "back. May be given twice" },
     { NULL, "priorities", PERF_OPTION_U32, PLACE(priorities), 0, 255, "N",
-      "messages have priorities from 0 to N in no order (none); with a backlog they come out of "
-      "order then" },
+      "messages have priorities from 0 to N in no order (none); order is not watched then" },
     { NULL, "expiration", PERF_OPTION_U32, PLACE(expiration_ms), 0, UINT32_MAX, "MS",
       "messages expire, each after a time between half of this and all of it, in no order (never)" },
     { NULL, "reject", PERF_OPTION_SWITCH, PLACE(reject), 0, 0, NULL,

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 import backlog
+import features
 import tls
 from durable import CELLS, QUICK_CELLS, Durable, DurableReport, run_raw
 from processes import RabbitMQ, Rail, Relay, Unusable
@@ -153,6 +154,7 @@ scenarios of a plain run, for --only:
   {loads}
   {memory:<4} memory of an idle process, a connection, a queue
   {tls:<4} {tls_title}
+  {features} {features_title}
   {durable} all of the next, persistent messages with confirms: rate, time to confirm, octets
        written, beside the same records appended to a file and synced
   {cells}
@@ -173,7 +175,8 @@ small. Other programs spoil every figure: leave the machine alone."""
 def epilog():
     return EPILOG.format(
         loads='\n  '.join(f'{load.key:<4} {load.title}' for load in LOADS), memory=MEMORY,
-        tls=tls.KEY, tls_title=tls.TITLE, durable=DURABLE, backlog=' '.join(backlog.KEYS), relocation=' '.join(RELOCATION_KEYS),
+        tls=tls.KEY, tls_title=tls.TITLE, features=features.KEY, features_title=features.TITLE,
+        durable=DURABLE, backlog=' '.join(backlog.KEYS), relocation=' '.join(RELOCATION_KEYS),
         cells='\n  '.join(f'{cell.key:<17} {cell.title}' for cell in CELLS),
         shrink=backlog.SHRINK_SECONDS)
 
@@ -225,7 +228,7 @@ def chosen_keys(parser, options):
     elif options.relocation:
         known = RELOCATION_KEYS
     else:
-        known = (*KEYS, *DURABLE_KEYS, tls.KEY)
+        known = (*KEYS, *DURABLE_KEYS, tls.KEY, features.KEY)
     keys = set()
     for name in options.only or known:
         if name == DURABLE and DURABLE_KEYS[0] in known:
@@ -303,6 +306,11 @@ def bench_plain(options, facts):
         parts.append(secure.table())
         goals += secure.goals()
         complaints += secure.complaints()
+    if features.KEY in options.keys:
+        beside = features.run(options.railmq, plan.rounds, plan.seconds['rail'], say)
+        parts.append(beside.table())
+        goals += beside.goals()
+        complaints += beside.complaints()
     print(head(facts, versions.get('rail'), time.monotonic() - begin))
     for part in (*parts, goals_table(goals)):
         if part:
@@ -313,6 +321,7 @@ def bench_plain(options, facts):
         'machine': facts, 'versions': versions, 'results': results,
         'durable': durable.results() if durable else None, 'notes': complaints,
         'tls': vars(secure) if tls.KEY in options.keys else None,
+        'features': vars(beside) if features.KEY in options.keys else None,
         'goals': [{'goal': what, 'met': met, 'measured': value} for what, met, value in goals]})
 
 

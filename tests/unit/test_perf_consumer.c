@@ -205,11 +205,12 @@ test_deliveries_however_they_are_cut(void **state)
 }
 
 static void
-test_acks_are_multiple_and_at_the_right_places(void **state)
+check_acks(bool reject)
 {
-    (void)state;
+    struct perf_options o = options_default;
     struct scene s;
-    scene_init(&s, &options_default);
+    o.reject = reject;
+    scene_init(&s, &o);
     struct perf_link *link = s.worker.links[0];
     link->writable = false; /* So that acknowledgements stay where we can see them. */
     link->out.size = 0;
@@ -223,7 +224,7 @@ test_acks_are_multiple_and_at_the_right_places(void **state)
     for (uint64_t i = 0; i < 2; i++) {
         const uint8_t *at = link->out.data + i * 21;
         assert_int_equal(load_be16(at + 1), 1);
-        assert_int_equal(load_be32(at + 7), AMQP_ID_basic_ack);
+        assert_int_equal(load_be32(at + 7), reject ? AMQP_ID_basic_nack : AMQP_ID_basic_ack);
         assert_int_equal(load_be64(at + 11), 10 * (i + 1));
         assert_int_equal(at[19], 1);
     }
@@ -233,6 +234,14 @@ test_acks_are_multiple_and_at_the_right_places(void **state)
     assert_true(size >= 63);
     assert_int_equal(load_be64(sent + size - 21 + 11), 25);
     scene_fini(&s);
+}
+
+static void
+test_acks_are_multiple_and_at_the_right_places(void **state)
+{
+    (void)state;
+    check_acks(false);
+    check_acks(true);
 }
 
 static void

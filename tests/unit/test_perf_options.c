@@ -101,6 +101,8 @@ test_mistakes_are_explained(void **state)
         { "perf -u q -qp q-%d", "not both" },
         { "perf -qp q-%d -qpf 5 -qpt 4", "--queue-pattern-to" },
         { "perf -p", "--predeclared" },
+        { "perf -a --reject", "not both" },
+        { "perf --priorities 256", "from 0 to 255" },
         { "perf -x 100000 -X 65535", "channels" },
         { "perf -h http://localhost", "amqp://" },
         { "perf -h amqps://localhost:0", "port" },

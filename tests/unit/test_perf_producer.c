@@ -1,5 +1,6 @@
 #include "broker/perf/perf_producer.h"
 
+#include "amqp/properties.h"
 #include "broker/base/clock.h"
 #include "broker/perf/perf_stamp.h"
 
@@ -28,6 +29,7 @@ struct scene {
 
 /* What the broker understood. */
 struct seen {
+    uint32_t priorities; /* A bit for each. */
     uint64_t messages;
     uint64_t by_channel[CHANNELS + 1];
     uint64_t next[CHANNELS + 1][8]; /* By channel and queue. */
@@ -148,6 +150,26 @@ frame_take(const uint8_t **at, const uint8_t *end, uint8_t type, struct amqp_fra
     return payload;
 }
 
+static void
+properties_take(const struct scene *s, struct bytes octets, struct seen *seen)
+{
+    struct properties p;
+    assert_int_equal(properties_decode(octets, &p), WIRE_OK);
+    assert_int_equal(p.flags, (s->options.persistent ? PROPERTY_DELIVERY_MODE : 0) |
+                                  (s->options.priorities > 0 ? PROPERTY_PRIORITY : 0) |
+                                  (s->options.expiration_ms > 0 ? PROPERTY_EXPIRATION : 0));
+    if (p.flags & PROPERTY_PRIORITY) {
+        assert_true(p.priority <= s->options.priorities);
+        seen->priorities |= 1u << p.priority;
+    }
+    if (p.flags & PROPERTY_EXPIRATION) {
+        uint32_t ms = 0;
+        for (size_t i = 0; i < p.expiration.size; i++)
+            ms = ms * 10 + p.expiration.data[i] - '0';
+        assert_in_range(ms, s->options.expiration_ms / 2, s->options.expiration_ms);
+    }
+}
+
 /* Reads one publish and checks it against the options. */
 static void
 message_take(const struct scene *s, const uint8_t **at, const uint8_t *end, struct seen *seen)
@@ -164,8 +186,8 @@ message_take(const struct scene *s, const uint8_t **at, const uint8_t *end, stru
     const uint32_t queue = (uint32_t)(m.basic_publish.routing_key.data[1] - '0');
     payload = frame_take(at, end, AMQP_FRAME_HEADER, &head);
     assert_int_equal(head.channel, channel);
-    assert_int_equal(head.size, s->options.persistent ? 15 : 14);
     assert_int_equal(load_be64(payload + 4), s->options.size);
+    properties_take(s, bytes_of(payload + 12, head.size - 12), seen);
     for (uint64_t left = s->options.size; left > 0; left -= head.size) {
         payload = frame_take(at, end, AMQP_FRAME_BODY, &head);
         assert_int_equal(head.channel, channel);
@@ -215,6 +237,27 @@ test_all_sizes_are_well_formed(void **state)
         assert_int_equal(seen.by_channel[2], 5);
         assert_int_equal(s.worker.counters.published, 10);
         assert_true(s.worker.links[0]->finished);
+        scene_fini(&s);
+    }
+}
+
+static void
+test_priorities_and_expirations(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++) {
+        struct perf_options o = options_default;
+        struct scene s;
+        o.producer_messages = 200;
+        o.size = i % 2 == 0 ? 100 : 20000;
+        o.persistent = i % 2 == 0;
+        o.priorities = i & 2 ? 9 : 0;
+        o.expiration_ms = i & 4 ? 4000000001u : 0;
+        scene_init(&s, &o);
+        scene_pump(&s, 5);
+        const struct seen seen = scene_see(&s);
+        assert_int_equal(seen.messages, 200);
+        assert_int_equal(seen.priorities, i & 2 ? 0x3ff : 0);
         scene_fini(&s);
     }
 }
@@ -334,6 +377,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_sizes_are_well_formed),
+        cmocka_unit_test(test_priorities_and_expirations),
         cmocka_unit_test(test_routes_take_turns_and_count_apart),
         cmocka_unit_test(test_window_and_the_end_of_confirms),
         cmocka_unit_test(test_blocked_and_flow_hold_back),
