@@ -27,6 +27,13 @@ struct batch_of_dead {
     size_t count;
 };
 
+/* The last letter's properties: most that die together differ in their bodies only. */
+struct pattern {
+    const struct message *of; /* Of the slice at hand; NULL: there is none. */
+    enum death_reason reason;
+    struct buf properties;
+};
+
 struct dead_letters {
     struct door *door;
     pthread_t thread;
@@ -42,7 +49,9 @@ struct dead_letters {
     struct append *appends;
     size_t append_count;
     size_t append_capacity;
-    struct bytes *keys;
+    struct pattern pattern;
+    struct properties properties; /* Of the last letter; points into it, or into the pattern. */
+    struct bytes *keys;           /* Its CC and BCC, likewise. */
     size_t key_count;
     size_t key_capacity;
 };
@@ -73,8 +82,10 @@ dead_letters_post(struct dead_letters *d, struct queue *q, struct dead *dead, si
     mem_free(dead);
 }
 
-/* Where a queue's dead letters go, copied out of it: policies may change it at any time. */
+/* When and where a queue's dead letters go, copied out of it: policies may change it at any time.
+ */
 struct address {
+    uint64_t wall_s;
     bool has_exchange;
     bool has_key;
     bool at_least_once;
@@ -96,7 +107,7 @@ copy_name(uint8_t *to, struct bytes name)
 static struct address
 address_of(struct queue *q)
 {
-    struct address a = { 0 };
+    struct address a = { .wall_s = clock_wall_us() / 1000000 };
     lock_acquire(&q->lock);
     const struct queue_limits *l = &q->limits;
     a.has_exchange = l->dead_letters;
@@ -126,27 +137,32 @@ collect_keys(struct dead_letters *d, struct bytes headers, const char *name)
     }
 }
 
+static void
+read_properties(struct dead_letters *d, struct bytes encoded)
+{
+    d->key_count = 0;
+    if (properties_decode(encoded, &d->properties) != WIRE_OK)
+        d->properties = (struct properties){ 0 };
+    if (!(d->properties.flags & PROPERTY_HEADERS))
+        return;
+    collect_keys(d, d->properties.headers, "CC");
+    collect_keys(d, d->properties.headers, "BCC");
+}
+
 static const struct route *
 find_route(struct dead_letters *d, struct vhost *v, const struct message *letter,
            struct bytes exchange)
 {
     struct amqp_exception ex;
-    struct properties p;
-    struct route_address address = {
+    const struct route_address address = {
         .exchange = exchange,
         .key = message_key(letter),
+        .more_keys = d->keys,
+        .more_key_count = d->key_count,
+        .headers = d->properties.headers,
+        .properties = &d->properties,
         .is_ours = true,
     };
-    d->key_count = 0;
-    if (properties_decode(message_properties(letter), &p) == WIRE_OK &&
-        p.flags & PROPERTY_HEADERS) {
-        address.headers = p.headers;
-        address.properties = &p;
-        collect_keys(d, p.headers, "CC");
-        collect_keys(d, p.headers, "BCC");
-    }
-    address.more_keys = d->keys;
-    address.more_key_count = d->key_count;
     return route_find(&d->routes, v, &address, &ex);
 }
 
@@ -165,21 +181,45 @@ append_later(struct dead_letters *d, struct queue *q, struct message *letter, ui
     };
 }
 
+static void
+take_pattern(struct dead_letters *d, const struct message *m, const struct death *death)
+{
+    struct pattern *p = &d->pattern;
+    if (p->of != NULL && p->reason == death->reason && message_differs_in_body_only(m, p->of))
+        return;
+    p->of = m;
+    p->reason = death->reason;
+    p->properties.size = 0;
+    death_properties(m, death, &p->properties);
+    read_properties(d, buf_bytes(&p->properties));
+}
+
 static struct message *
-letter_of(const struct queue *q, const struct address *a, const struct dead *dead)
+delayed_letter(struct dead_letters *d, const struct message *m)
+{
+    struct message *letter = message_without_delay(m);
+    if (letter != NULL)
+        read_properties(d, message_properties(letter));
+    return letter;
+}
+
+static struct message *
+letter_of(struct dead_letters *d, const struct queue *q, const struct address *a,
+          const struct dead *dead)
 {
     const struct message *m = dead->entry.message;
     if (dead->reason == DEATH_DELAYED)
-        return message_without_delay(m);
+        return delayed_letter(d, m);
     const struct death death = {
         .reason = dead->reason,
         .queue = q->name,
-        .wall_s = clock_wall_us() / 1000000,
+        .wall_s = a->wall_s,
         .exchange = bytes_of(a->exchange, a->exchange_size),
         .key = a->has_key ? bytes_of(a->key, a->key_size) : message_key(m),
         .has_new_key = a->has_key,
     };
-    return death_letter(m, &death);
+    take_pattern(d, m, &death);
+    return death_letter(m, &death, buf_bytes(&d->pattern.properties));
 }
 
 /* One dead message on its way: its letter, and the queues that are to get it. Returns whether any
@@ -188,7 +228,7 @@ static bool
 route_one(struct dead_letters *d, struct queue *q, const struct address *a, const struct dead *dead,
           uint32_t number)
 {
-    struct message *letter = letter_of(q, a, dead);
+    struct message *letter = letter_of(d, q, a, dead);
     if (letter == NULL)
         return false;
     const bool is_delayed = dead->reason == DEATH_DELAYED;
@@ -282,6 +322,7 @@ move_slice(struct dead_letters *d, struct queue *q, struct dead *items, size_t c
         is_left[i] = !route_one(d, q, &a, &items[i], (uint32_t)i) && a.at_least_once;
     append_all(d, is_left);
     route_cache_release(&d->routes);
+    d->pattern.of = NULL;
     size_t moved = 0;
     for (size_t i = 0; i < count; i++) {
         if (is_left[i] && a.at_least_once && !atomic_load(&q->deleted))
@@ -449,6 +490,7 @@ dead_letters_stop(struct dead_letters *d)
 void
 dead_letters_destroy(struct dead_letters *d)
 {
+    buf_fini(&d->pattern.properties);
     mem_free(d->appends);
     mem_free(d->keys);
     pthread_cond_destroy(&d->wake);

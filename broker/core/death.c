@@ -129,8 +129,8 @@ headers_append(const struct message *m, const struct properties *p, const struct
     buf_fini(&entries);
 }
 
-struct message *
-death_letter(const struct message *m, const struct death *death)
+void
+death_properties(const struct message *m, const struct death *death, struct buf *out)
 {
     struct properties p;
     struct buf headers = { 0 };
@@ -140,8 +140,16 @@ death_letter(const struct message *m, const struct death *death)
     p.headers = buf_bytes(&headers);
     p.flags |= PROPERTY_HEADERS;
     p.flags &= (uint16_t)~PROPERTY_EXPIRATION;
-    struct message *letter = message_readdress(m, &p, death->exchange, death->key);
+    properties_append(&p, out);
     buf_fini(&headers);
+}
+
+struct message *
+death_letter(const struct message *m, const struct death *death, struct bytes properties)
+{
+    struct message *letter = message_readdress(m, properties, death->exchange, death->key);
+    if (letter != NULL)
+        letter->has_bcc = m->has_bcc && !death->has_new_key;
     return letter;
 }
 

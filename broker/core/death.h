@@ -6,6 +6,7 @@
  * away. As RabbitMQ's guide to dead letter exchanges tells, and as it was seen to do. Pure.
  */
 
+#include "broker/base/buf.h"
 #include "broker/core/leaving.h"
 
 struct death {
@@ -17,8 +18,15 @@ struct death {
     bool has_new_key;      /* The queue sets it; else it is the key of the message that died. */
 };
 
-/* The message as it goes on, with one reference; NULL if there is no memory. */
-struct message *death_letter(const struct message *m, const struct death *death);
+/* Appends the encoded properties of the message as it goes on. They depend on its exchange, routing
+ * key and properties and on the death, not on its body: letters of messages that are alike in these
+ * have the same. */
+void death_properties(const struct message *m, const struct death *death, struct buf *out);
+
+/* The message as it goes on, with those properties and one reference; NULL if there is no memory.
+ */
+struct message *death_letter(const struct message *m, const struct death *death,
+                             struct bytes properties);
 
 /* Whether a dead letter that comes to `queue` has been there before, and nobody has rejected it
  * since: it would go round for ever without anybody's doing. `m` is what death_letter made. */

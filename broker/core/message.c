@@ -59,6 +59,14 @@ message_create(struct bytes exchange, struct bytes key, struct bytes properties,
     return m;
 }
 
+bool
+message_differs_in_body_only(const struct message *a, const struct message *b)
+{
+    return a->exchange_size == b->exchange_size && a->key_size == b->key_size &&
+           a->properties_size == b->properties_size &&
+           memcmp(a->data, b->data, a->exchange_size + a->key_size + a->properties_size) == 0;
+}
+
 void
 message_set_budget(uint64_t octets)
 {

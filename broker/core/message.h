@@ -52,6 +52,9 @@ void message_charge(int64_t octets);
 /* Lets go of a message whose body never came to its end; `missing` octets were not received. */
 void message_abandon(struct message *m, uint64_t missing);
 
+/* Whether exchange, routing key and properties are the same octets. */
+bool message_differs_in_body_only(const struct message *a, const struct message *b);
+
 static inline struct bytes
 message_exchange(const struct message *m)
 {

@@ -3,7 +3,7 @@
 #include "amqp/table.h"
 #include "broker/base/mem.h"
 
-static void
+void
 properties_append(const struct properties *p, struct buf *out)
 {
     const size_t size = properties_size(p);
@@ -22,18 +22,14 @@ properties_of(const struct message *m)
 }
 
 struct message *
-message_readdress(const struct message *m, const struct properties *p, struct bytes exchange,
+message_readdress(const struct message *m, struct bytes properties, struct bytes exchange,
                   struct bytes key)
 {
-    struct buf encoded = { 0 };
-    properties_append(p, &encoded);
-    struct message *copy = message_create(exchange, key, buf_bytes(&encoded), m->body_size);
-    buf_fini(&encoded);
+    struct message *copy = message_create(exchange, key, properties, m->body_size);
     if (copy == NULL)
         return NULL;
     copy->is_persistent = m->is_persistent;
     copy->priority = m->priority;
-    message_note_properties(copy, p);
     if (m->body_size > 0)
         memcpy(message_body(copy), message_body_bytes(m).data, m->body_size);
     message_charge((int64_t)m->body_size);
@@ -43,7 +39,14 @@ message_readdress(const struct message *m, const struct properties *p, struct by
 struct message *
 message_with(const struct message *m, const struct properties *p)
 {
-    return message_readdress(m, p, message_exchange(m), message_key(m));
+    struct buf encoded = { 0 };
+    properties_append(p, &encoded);
+    struct message *copy =
+        message_readdress(m, buf_bytes(&encoded), message_exchange(m), message_key(m));
+    buf_fini(&encoded);
+    if (copy != NULL)
+        message_note_properties(copy, p);
+    return copy;
 }
 
 void

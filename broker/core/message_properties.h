@@ -18,9 +18,13 @@
  * there is no memory. */
 struct message *message_with(const struct message *m, const struct properties *p);
 
-/* And with another exchange and routing key. */
-struct message *message_readdress(const struct message *m, const struct properties *p,
+/* With other encoded properties and another exchange and routing key. What its block tells of its
+ * properties is left to the caller: message_note_properties. */
+struct message *message_readdress(const struct message *m, struct bytes properties,
                                   struct bytes exchange, struct bytes key);
+
+/* Appends them encoded. */
+void properties_append(const struct properties *p, struct buf *out);
 
 /* What the message's block tells of its properties without decoding them. */
 void message_note_properties(struct message *m, const struct properties *p);

@@ -1,11 +1,14 @@
 """What features of queues cost: each beside a plain queue of the same broker, in turn. Consumers of
 the dead-letter chain reject what they get, and a second load generator takes it from the queue it
-is moved to; what counts is how much arrives there."""
+is moved to. A publisher without confirms outruns that, so a run of the chain is a number of
+messages, from the first that is published to the last that arrives."""
 
 import json
+import os
 import subprocess
+from dataclasses import replace
 
-from processes import Rail, Unusable, amqp
+from processes import Rail, Unusable, amqp, cpu_seconds
 from report import median, number, rate_cell, run_complaints, share, table
 from scenarios import PERF_GRACE_SECONDS, Load, perf_command, run_load
 
@@ -18,9 +21,15 @@ PRIORITY = Load('priority', 'x-max-priority 10, priorities in no order',
 EXPIRATION = Load('ttl', 'x-message-ttl, and expirations of half an hour to an hour',
                   ('-qa', 'x-message-ttl=7200000', '--expiration', '3600000'))
 GRAVE = 'bench-dead'
-CHAIN = Load('dead', 'queue, reject, dead-letter exchange, queue',
-             ('-qa', f'x-dead-letter-exchange=,x-dead-letter-routing-key={GRAVE}', '--reject'))
-LOADS = (PLAIN, PRIORITY, EXPIRATION, CHAIN)
+CHAIN_OPTIONS = ('-qa', f'x-dead-letter-exchange=,x-dead-letter-routing-key={GRAVE}', '--reject')
+CHAIN = Load('dead', 'queue, reject, dead-letter exchange, queue', CHAIN_OPTIONS)
+CHAIN_IN_MEMORY = Load('dead-in-memory', 'the same with a limits.message_memory of 4 GiB',
+                       CHAIN_OPTIONS)
+LOADS = (PLAIN, PRIORITY, EXPIRATION, CHAIN, CHAIN_IN_MEMORY)
+CHAINS = (CHAIN, CHAIN_IN_MEMORY)
+CHAIN_MESSAGES_A_SECOND = 600_000
+CHAIN_GRACE_SECONDS = 120
+ROOMY = 'version: 1\nlimits: {message_memory: 4GiB}\n'
 
 
 def queue_call(peer, name, **arguments):
@@ -29,24 +38,31 @@ def queue_call(peer, name, **arguments):
     connection.finish()
 
 
-def run_chain(railmq, peer, seconds):
-    """The sample of the whole chain: its rate is that of its end, while there is a beginning."""
+def run_chain(railmq, peer, load, seconds):
+    """The sample of the whole chain. Its time ends when the last message has arrived."""
+    messages = str(int(CHAIN_MESSAGES_A_SECOND * seconds))
+    limit = seconds + CHAIN_GRACE_SECONDS
     queue_call(peer, 'queue.declare')
-    command = perf_command(railmq, peer, ('-p', '-x', '0', '-u', GRAVE), seconds)
+    command = perf_command(railmq, peer, ('-p', '-x', '0', '-u', GRAVE, '-D', messages), limit)
+    cpu = cpu_seconds(peer.pid)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as drain:
         try:
-            sample = run_load(railmq, peer, CHAIN, seconds)
-            output, errors = drain.communicate(timeout=PERF_GRACE_SECONDS)
+            sample = run_load(railmq, peer, replace(load, options=(*load.options, '-C', messages)),
+                              limit)
+            output, errors = drain.communicate(timeout=limit + PERF_GRACE_SECONDS)
         finally:
             drain.kill()
+    cpu = cpu_seconds(peer.pid) - cpu
     queue_call(peer, 'queue.delete')
     try:
-        arrived = json.loads(output)['consumed']
+        result = json.loads(output)
     except ValueError:
         raise Unusable(f'{" ".join(command)}:\n{errors[-2000:]}') from None
-    return {**sample, 'rate': arrived / seconds, 'rejected': sample['consumed'],
-            'consumed': arrived}
+    own = (result['cpu']['user_s'] + result['cpu']['system_s']) / sample['seconds'] / os.cpu_count()
+    return {**sample, 'rate': result['consumed'] / result['time_s'],
+            'consumed': result['consumed'], 'cpu_per_million': cpu / result['consumed'] * 1e6,
+            'others': max(0, sample['others'] - own)}
 
 
 class FeaturesReport:
@@ -80,13 +96,14 @@ class FeaturesReport:
 
 def run(railmq, rounds, seconds, say):
     samples = {load.key: [] for load in LOADS}
-    with Rail(railmq) as broker:
+    with Rail(railmq) as broker, Rail(railmq, ROOMY) as roomy:
         for number_of_round in range(rounds):
             for load in LOADS:
-                if load is CHAIN:
-                    sample = run_chain(railmq, broker, seconds)
+                peer = roomy if load is CHAIN_IN_MEMORY else broker
+                if load in CHAINS:
+                    sample = run_chain(railmq, peer, load, seconds)
                 else:
-                    sample = run_load(railmq, broker, load, seconds)
+                    sample = run_load(railmq, peer, load, seconds)
                 samples[load.key].append(sample)
                 say(f'({load.key}) round {number_of_round + 1} {sample["rate"]:,.0f} msg/s, '
                     f'others {sample["others"]:.0%}')

@@ -131,9 +131,11 @@ class Rail(Peer):
     name = 'Rail'
     key = 'rail'
 
-    def __init__(self, railmq):
+    def __init__(self, railmq, settings=None):
+        """`settings` is the text of a configuration file."""
         super().__init__()
         self.railmq = railmq
+        self.settings = settings
         self.version = None
 
     @property
@@ -141,8 +143,13 @@ class Rail(Peer):
         return os.path.join(self.directory, 'data')
 
     def serve(self, port):
-        self.process = self.spawn([self.railmq, 'serve', '--listen', f'127.0.0.1:{port}',
-                                   '--data-dir', self.data])
+        command = [self.railmq, 'serve', '--listen', f'127.0.0.1:{port}', '--data-dir', self.data]
+        if self.settings is not None:
+            path = os.path.join(self.directory, 'settings.yaml')
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(self.settings)
+            command += ['--config', path]
+        self.process = self.spawn(command)
         self.pid = self.process.pid
 
     def start(self):
