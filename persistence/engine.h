@@ -51,11 +51,11 @@ struct engine_ops {
      * engine_done given at creation. Called from the committer's thread only. */
     void (*submit)(struct engine *engine, const struct round *round);
     /* Visits the records of a log that are alive, in order of sequence. False, after a line in the
-     * log, if one of them cannot be read; those before it have been visited. NULL: this engine
-     * keeps nothing. Any thread but the committer's; not while destroy runs. */
+     * log, if one of them cannot be read; those before it have been visited. Any thread
+     * but the committer's; not while destroy runs. */
     bool (*read)(struct engine *engine, const struct log_reading *reading);
     /* Tells what is alive, before the engine is used for anything else. False with a line for
-     * people if something is damaged: nothing is skipped silently. NULL: it keeps nothing. */
+     * people if something is damaged: nothing is skipped silently. */
     bool (*recover)(struct engine *engine, const struct recovery *recovery, char *problem,
                     size_t problem_size);
     /* No submit follows; outcomes still due have been reported when this returns. */
@@ -70,10 +70,6 @@ struct engine {
     uint64_t first_round; /* Above all rounds of earlier runs. */
     uint64_t first_log;   /* Above all log ids, and sequences of records, of earlier runs. */
 };
-
-/* An engine that keeps nothing: it reports each round as committed `delay_ms` milliseconds after it
- * was submitted. For tests that want commits late, and for brokers that need not remember. */
-struct engine *engine_memory_create(uint64_t delay_ms);
 
 /* What is alive of a log. */
 struct log_summary {

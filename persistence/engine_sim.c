@@ -15,6 +15,7 @@ struct engine_sim {
     uint64_t next_round;
     bool has_failed;
     bool has_crashed;
+    bool owns_disk;
 };
 
 struct sim_disk {
@@ -273,6 +274,8 @@ engine_sim_destroy(struct engine *engine)
     lock_acquire(&e->disk->lock);
     e->disk->open = NULL;
     lock_release(&e->disk->lock);
+    if (e->owns_disk)
+        sim_disk_destroy(e->disk);
     mem_free(e);
 }
 
@@ -375,4 +378,13 @@ engine_sim_open(struct sim_disk *d)
     e->disk = d;
     e->next_round = e->engine.first_round;
     return &e->engine;
+}
+
+struct engine *
+engine_sim_create(uint32_t delay_ms)
+{
+    const struct sim_options options = { .delay_min_ms = delay_ms, .delay_max_ms = delay_ms };
+    struct engine *engine = engine_sim_open(sim_disk_create(&options));
+    ((struct engine_sim *)engine)->owns_disk = true;
+    return engine;
 }

@@ -40,6 +40,9 @@ void sim_disk_hold(struct sim_disk *disk, bool held);
  * all that were used before. */
 struct engine *engine_sim_open(struct sim_disk *disk);
 
+/* An engine on a disk of its own, which goes with it; each round takes so long. */
+struct engine *engine_sim_create(uint32_t delay_ms);
+
 enum sim_crash {
     SIM_CRASH_PROCESS, /* What was reported as committed stays. */
     SIM_CRASH_POWER,   /* What was synced, or reported before a sync, stays. */

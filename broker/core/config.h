@@ -13,7 +13,7 @@
  *                     handshake_timeout_ms, consumer_timeout_ms, table_depth, table_entries,
  *                     outbox_bytes, output_bytes_max, memory_high_watermark, message_memory,
  *                     disk_free_watermark}
- *     config->testing.{commit_delay_ms, disk_free, journal_bytes, fault}
+ *     config->testing.{commit_delay_ms, simulate, disk_free, journal_bytes, fault}
  *     config->listeners[i].{protocol, bind.host, bind.port, mode, serve, tls}, i <
  * config->listener_count config->tls[i].{name, certificate, private_key, ...}, i <
  * config->tls_count config->certificates[i].{tls, certificate, private_key}, i <

@@ -11,6 +11,7 @@
 #include "broker/session/server_tls.h"
 #include "broker/session/server_topology.h"
 #include "persistence/engine_clean.h"
+#include "persistence/engine_sim.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -200,33 +201,35 @@ open_auth(struct server *s, char *problem, size_t problem_size)
     return true;
 }
 
-/* The engine, what it has kept, and the door in front of it. A delay of commits, which only tests
- * ask for, comes with the engine that keeps nothing. */
+/* NULL with a line for people. Only tests ask for the engine that keeps everything in memory. */
+static struct engine *
+open_engine(struct server *s, const struct config *config, char *problem, size_t problem_size)
+{
+    char store[4200];
+    if (config->testing.simulate || config->testing.commit_delay_ms > 0)
+        return engine_sim_create(config->testing.commit_delay_ms);
+    snprintf(store, sizeof(store), "%s/store", config->server.data_dir);
+    s->store = engine_local_open(store, problem, problem_size);
+    if (s->store == NULL)
+        return NULL;
+    engine_local_set_journal_bytes(s->store, config->testing.journal_bytes);
+    space_set_cleaner(s->space, clean_store, s->store);
+    return s->store;
+}
+
+/* The engine, what it has kept, and the door in front of it. */
 static bool
 open_store(struct server *s, const struct config *config, char *problem, size_t problem_size)
 {
     char directory[4200];
     open_space(s, config);
     snprintf(directory, sizeof(directory), "%s/transient", config->server.data_dir);
-    if (config->testing.commit_delay_ms > 0) {
-        s->door = door_create(engine_memory_create(config->testing.commit_delay_ms), DOOR_BYTES_MAX,
-                              door_moved, s);
-        door_set_space(s->door, s->space);
-        s->pager = pager_create(s->door, directory, wake_workers, s);
-        broker_init(&s->broker, config, s->door, s->pager);
-        return open_auth(s, problem, problem_size);
-    }
-    char store[4200];
-    snprintf(store, sizeof(store), "%s/store", config->server.data_dir);
-    struct engine *engine = engine_local_open(store, problem, problem_size);
+    struct engine *engine = open_engine(s, config, problem, problem_size);
     if (engine == NULL)
         return false;
-    engine_local_set_journal_bytes(engine, config->testing.journal_bytes);
-    s->store = engine;
     server_control_clean(config->server.data_dir);
     const uint64_t started_ms = clock_monotonic_ms();
     struct recovered recovered;
-    space_set_cleaner(s->space, clean_store, engine);
     s->door = door_create(engine, DOOR_BYTES_MAX, door_moved, s);
     door_set_space(s->door, s->space);
     s->pager = pager_create(s->door, directory, wake_workers, s);

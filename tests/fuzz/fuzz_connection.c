@@ -11,6 +11,7 @@
 #include "broker/auth/setup.h"
 #include "broker/base/mem.h"
 #include "broker/session/server.h"
+#include "persistence/engine_sim.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/socket.h>
@@ -51,7 +52,7 @@ start_once(void)
     config_init(&config);
     config.limits.max_message_size = 1u << 20;
     config.limits.consumer_timeout_ms = 0;
-    door = door_create(engine_memory_create(0), 1u << 30, door_moved, NULL);
+    door = door_create(engine_sim_create(0), 1u << 30, door_moved, NULL);
     broker_init(&broker, &config, door, NULL);
     const bool ready = worker_init(&worker, NULL, &broker, 0);
     ASSERT(ready);

@@ -27,6 +27,8 @@ def parse_arguments():
     target.add_argument('--broker', metavar='HOST:PORT', help='broker that is already running')
     parser.add_argument('--tls', action='store_true',
                         help='over TLS, all but files that say PLAIN; only with --railmq')
+    parser.add_argument('--simulate', action='store_true',
+                        help='on the engine that keeps everything in memory; only with --railmq')
     parser.add_argument('--jobs', type=int, default=4, help='test files at a time (%(default)s)')
     parser.add_argument('--seed', type=int, help='of the random tests (default: a new one)')
     parser.add_argument('--slow', action='store_true', help='also tests that wait 5 s and more')
@@ -92,6 +94,7 @@ def main():
     counts = {'passed': 0, 'failed': 0, 'skipped': 0}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='rail-protocol-tls-') as directory:
+        brokers.Broker.simulates = options.simulate
         if options.tls:
             go_over_tls(os.path.abspath(options.railmq), directory)
         with multiprocessing.Pool(options.jobs) as pool:

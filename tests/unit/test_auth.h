@@ -8,6 +8,7 @@
 
 #include "broker/auth/auth.h"
 #include "broker/auth/password.h"
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 
 struct house {
@@ -31,7 +32,7 @@ static inline int
 house_setup(void **state)
 {
     (void)state;
-    house.door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    house.door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     notes_init(&house.notes, house.door);
     house_open();
     return 0;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 
 static struct notes notes;
@@ -17,7 +18,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     notes_init(&notes, door);
     policies_init(&policies, &notes);
     return 0;

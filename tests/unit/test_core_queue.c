@@ -5,6 +5,7 @@
 #include "broker/core/outbox.h"
 #include "broker/core/queue.h"
 #include "broker/core/vhost.h"
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_random.h"
 
 #include <setjmp.h>
@@ -49,7 +50,7 @@ bench_start(struct bench *b, const struct queue_arguments *arguments)
         .window = 1 << 20,
     };
     assert_true(loop_init(&b->loop));
-    b->door = door_create(engine_memory_create(0), 1 << 20, ignore_door, NULL);
+    b->door = door_create(engine_sim_create(0), 1 << 20, ignore_door, NULL);
     b->vhost = vhost_create(BYTES_LITERAL("/"), b->door);
     b->queue = queue_create(b->vhost, b->door, &spec);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 
 struct fixture {
@@ -40,7 +41,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    f.door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    f.door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     f.vhost = vhost_create(BYTES_LITERAL("/"), f.door);
     const struct queue_spec spec = spec_named("q");
     queue_open(&spec);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <sched.h>
 
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core_stage.h"
 
 enum { PUBLISHERS = 2, CHANNELS = 2, EACH = 20000, TOTAL = PUBLISHERS * EACH };
@@ -318,7 +319,7 @@ static void
 run_shop(const char *test, bool durable)
 {
     struct random dice = random_start(test);
-    struct door *door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    struct door *door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     struct vhost *vhost = vhost_create(BYTES_LITERAL("/"), door);
     const struct queue_spec spec = shop_spec(durable);
     memset(&shop, 0, sizeof(shop));

@@ -6,6 +6,7 @@
  * it, all of which must succeed. Include after cmocka.h.
  */
 
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 
 struct host {
@@ -19,7 +20,7 @@ static inline int
 host_setup(void **state)
 {
     (void)state;
-    host.door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    host.door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     host.vhost = vhost_create(BYTES_LITERAL("/"), host.door);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "broker/core/definition.h"
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 
 /* A broker without connections, whose door commits at once. */
@@ -20,7 +21,7 @@ setup(void **state)
 {
     (void)state;
     config_init(&config);
-    door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     broker_init(&broker, &config, door, NULL);
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "persistence/engine_sim.h"
 #include "tests/unit/test_core.h"
 
 enum { QUEUES = 60, STEPS = 20000, FANOUT_MAX = 12 };
@@ -130,7 +131,7 @@ static void
 test_each_queue_gets_its_own(void **state)
 {
     (void)state;
-    struct door *door = door_create(engine_memory_create(0), UINT64_MAX, recorder_no_notify, NULL);
+    struct door *door = door_create(engine_sim_create(0), UINT64_MAX, recorder_no_notify, NULL);
     struct vhost *vhost = vhost_create(BYTES_LITERAL("/"), door);
     shop_open(vhost, door, __func__);
     for (uint32_t step = 0; step < STEPS; step++) {
