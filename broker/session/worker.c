@@ -37,11 +37,33 @@ confirm_committed(struct worker *w)
 }
 
 static void
+unstall_committed(struct worker *w)
+{
+    const uint64_t committed = door_committed(w->broker->door);
+    LIST_FOREACH (link, &w->stalled)
+        connection_unstall(LIST_CONTAINER(link, struct connection, in_stalled), committed);
+}
+
+/* Tells the committer whether a round means anything here. What was committed before it could know
+ * is looked at once more: either it sees that we wait, or we see the round. */
+static void
+note_awaited(struct worker *w)
+{
+    if (list_is_empty(&w->confirming) && list_is_empty(&w->stalled)) {
+        atomic_store(&w->awaits_commit, false);
+    } else if (!atomic_exchange(&w->awaits_commit, true)) {
+        unstall_committed(w);
+        confirm_committed(w);
+    }
+}
+
+static void
 worker_turn_end(void *context)
 {
     struct worker *w = context;
     w->tls_handshakes = 0;
     confirm_committed(w);
+    note_awaited(w);
     while (!list_is_empty(&w->dirty))
         connection_flush(LIST_CONTAINER(w->dirty.next, struct connection, in_dirty));
     while (!list_is_empty(&w->dead))
@@ -53,10 +75,7 @@ worker_turn_end(void *context)
 static void
 committed_deliver(struct mail *mail)
 {
-    struct worker *w = LIST_CONTAINER(mail, struct worker, committed_mail);
-    const uint64_t committed = door_committed(w->broker->door);
-    LIST_FOREACH (link, &w->stalled)
-        connection_unstall(LIST_CONTAINER(link, struct connection, in_stalled), committed);
+    unstall_committed(LIST_CONTAINER(mail, struct worker, committed_mail));
 }
 
 /* Why the connection cannot go on; false if it can. */
@@ -95,7 +114,8 @@ worker_post_deleted(struct worker *w)
 void
 worker_post_committed(struct worker *w)
 {
-    loop_post(&w->loop, &w->committed_mail);
+    if (atomic_load(&w->awaits_commit))
+        loop_post(&w->loop, &w->committed_mail);
 }
 
 static void

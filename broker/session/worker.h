@@ -39,6 +39,7 @@ struct worker {
     struct list stalled;        /* Waiting for a commit before their input goes on. */
     struct list blocked;        /* Publishers stopped by an alarm. */
     struct list confirming;     /* Channels with publishes that wait for a commit. */
+    atomic_bool awaits_commit;  /* `stalled` or `confirming` is not empty; the committer asks. */
     struct mail committed_mail; /* Posted by the committer. */
     struct mail stop_mail;
     struct mail survey_mail;   /* Somebody asks about what it owns. */
@@ -66,7 +67,8 @@ void worker_adopt(struct worker *w, int fd, struct tls_profile *tls, const char 
 /* Closes all connections with 320, and ends the thread when they are gone. Any thread. */
 void worker_stop(struct worker *w);
 
-/* Rounds have been committed: whoever waits may go on. Any thread. */
+/* Rounds have been committed: whoever waits may go on. Does not wake a worker where nobody does.
+ * Any thread. */
 void worker_post_committed(struct worker *w);
 
 /* A virtual host was deleted: its connections are closed. Any thread. */
