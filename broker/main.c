@@ -43,7 +43,7 @@ static const struct subcommand {
       hash_password_main },
     { "store", "Look at, verify, back up or restore the store.", store_main },
     { "perf", "Put load on a broker and measure it.", perf_main },
-    { NULL, "What exists in a running broker", NULL },
+    { NULL, "What exists in a broker", NULL },
     { "plan", "Show what applying a file would change.", plan_main },
     { "apply", "Make what exists what a file says.", apply_main },
     { "export", "Print what exists as a configuration file.", export_main },

@@ -36,6 +36,8 @@ struct store_facts {
 
 struct store_log {
     uint64_t log;
+    uint64_t first; /* Lowest and highest sequence alive. */
+    uint64_t last;
     uint64_t records; /* Alive; above 0. */
     uint64_t weight;  /* Of these. */
 };

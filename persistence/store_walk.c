@@ -219,8 +219,8 @@ walk_logs(struct walking *w)
     const struct map *logs = &w->store->reader.index.logs;
     for (struct map_node *node = map_next(logs, NULL); node != NULL; node = map_next(logs, node)) {
         const struct log *log = MAP_CONTAINER(node, struct log, by_id);
-        const struct store_log summary = { log->id, log->alive, log->weight };
-        if (summary.records == 0)
+        struct store_log summary = { .log = log->id, .records = log->alive, .weight = log->weight };
+        if (!log_bounds(log, &summary.first, &summary.last))
             continue;
         w->facts->logs++;
         w->facts->records += summary.records;

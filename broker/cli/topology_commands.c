@@ -1,9 +1,13 @@
 #include "broker/cli/topology_commands.h"
 
 #include "broker/cli/options.h"
+#include "broker/base/log.h"
 #include "broker/control/client.h"
 #include "broker/control/control.h"
+#include "broker/topology/apply.h"
 #include "broker/topology/configuration.h"
+#include "broker/topology/current.h"
+#include "broker/topology/stopped.h"
 #include "broker/topology/write.h"
 
 #include <limits.h>
@@ -16,7 +20,7 @@
 #define OPTION_DATA_DIR                                                                            \
     {                                                                                              \
         .letter = 'd', .name = "data-dir", .argument = "DIR",                                      \
-        .doc = "The data directory of the running broker. Default: what the file says, else "      \
+        .doc = "The data directory of the broker. Default: what the file says, else "              \
                "/var/lib/railmq."                                                                  \
     }
 #define OPTION_JSON                                                                                \
@@ -56,8 +60,9 @@ static const struct command plan_command = {
     .arguments = "FILE",
     .argument_min = 1,
     .argument_max = 1,
-    .doc = "Show what railmq apply would change in the running broker. Exit status 0: nothing; 2: "
-           "something; 1: an error, or a change that is refused.",
+    .doc = "Show what railmq apply would change in the broker; if it does not run, what starting "
+           "it with the file would. Exit status 0: nothing; 2: something; 1: an error, or a "
+           "change that is refused.",
     .options = plan_options,
     .option_count = sizeof(plan_options) / sizeof(plan_options[0]),
 };
@@ -76,7 +81,8 @@ static const struct command apply_command = {
 static const struct command export_command = {
     .name = "railmq export",
     .arguments = "",
-    .doc = "Print what exists in the running broker as a configuration file.",
+    .doc = "Print what exists in the broker as a configuration file. If it does not run, its store "
+           "is read.",
     .options = export_options,
     .option_count = sizeof(export_options) / sizeof(export_options[0]),
 };
@@ -124,35 +130,51 @@ print_data(void *context, struct bytes octets)
     fwrite(octets.data, 1, octets.size, stdout);
 }
 
+enum asked {
+    ASKED_FINE,
+    ASKED_FAILED, /* It has been said why. */
+    ASKED_NOBODY, /* No broker runs on the directory. */
+};
+
 /* Sends the request to the broker of the directory, and prints what comes. `text` gets what stands
  * at the end. */
-static bool
+static enum asked
 ask(const struct command *command, const char *directory, const char *request, struct bytes body,
     char *text, size_t text_size)
 {
     struct control_connection c;
-    char problem[512];
-    bool fine = false;
     const struct control_watcher watcher = { .data = print_data };
+    enum asked asked = ASKED_NOBODY;
     text[0] = 0;
-    switch (control_open(&c, directory, problem, sizeof(problem))) {
-    case CONTROL_THERE:
-        fine = control_ask_about(&c, request, body, &watcher, text, text_size);
+    const enum control_found found = control_open(&c, directory, text, text_size);
+    if (found == CONTROL_THERE) {
+        asked = control_ask_about(&c, request, body, &watcher, text, text_size) ? ASKED_FINE
+                                                                                : ASKED_FAILED;
         fflush(stdout);
-        if (!fine)
-            fprintf(stderr, "%s: %s\n", command->name, text);
-        break;
-    case CONTROL_ABSENT:
-        fprintf(stderr,
-                "%s: no broker runs on %s; start it, or name the directory with --data-dir\n",
-                command->name, directory);
-        break;
-    case CONTROL_UNREACHABLE:
-        fprintf(stderr, "%s: %s\n", command->name, problem);
-        break;
+    } else if (found == CONTROL_UNREACHABLE) {
+        asked = ASKED_FAILED;
     }
+    if (asked == ASKED_FAILED)
+        fprintf(stderr, "%s: %s\n", command->name, text);
     control_close(&c);
-    return fine;
+    return asked;
+}
+
+/* The broker of the directory does not run: what does its store tell? Says so in any case. */
+static bool
+open_stopped(const struct command *command, const char *directory, struct stopped_broker *s)
+{
+    char problem[2048];
+    log_set_level(LOG_LEVEL_ERROR);
+    const bool is_open = stopped_broker_open(s, directory, problem, sizeof(problem));
+    if (is_open)
+        fprintf(stderr,
+                "%s: no broker runs on %s: this is about what its store holds, and it will find "
+                "when it starts\n",
+                command->name, directory);
+    else
+        fprintf(stderr, "%s: no broker runs on %s: %s\n", command->name, directory, problem);
+    return is_open;
 }
 
 /* Everything that is wrong goes to stderr. */
@@ -194,34 +216,116 @@ status_of(const struct command *command, const char *verb, const char *answer)
     return EXIT_FAILED;
 }
 
+/* What is wanted of the broker, and from whom. */
+struct errand {
+    const struct command *command;
+    const char *verb; /* "plan" or "apply". */
+    const struct options *options;
+    const struct topology *wanted;
+    const char *directory;
+    const char *path;   /* Of the file. */
+    const char *origin; /* The name of this configuration. */
+};
+
+static bool
+colours(void)
+{
+    return isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+}
+
+static int
+plan_stopped(const struct errand *e)
+{
+    struct stopped_broker stopped;
+    struct apply_result result;
+    struct buf text = { 0 };
+    if (!open_stopped(e->command, e->directory, &stopped))
+        return EXIT_FAILED;
+    apply_topology(
+        &(const struct apply_request){
+            .broker = &stopped.broker,
+            .wanted = e->wanted,
+            .rules = apply_rules(e->wanted, options_has(e->options, "prune"),
+                                 options_has(e->options, "force")),
+            .origin = bytes_of_string(e->origin),
+            .is_plan_only = true,
+        },
+        &result);
+    if (options_has(e->options, "json"))
+        plan_print_json(&result.plan, &text);
+    else
+        plan_print(&result.plan, colours(), &text);
+    put(stdout, &text);
+    fflush(stdout);
+    text.size = 0;
+    apply_answer(&result, &text);
+    buf_append(&text, "", 1);
+    const int status = status_of(e->command, e->verb, (const char *)text.data);
+    buf_fini(&text);
+    apply_result_fini(&result);
+    stopped_broker_close(&stopped);
+    return status;
+}
+
+static int
+nobody_applies(const struct errand *e)
+{
+    fprintf(stderr,
+            "%s: no broker runs on %s: start it, and apply then; or start it with railmq serve "
+            "--config and this file, which it applies itself. railmq plan shows what would "
+            "change\n",
+            e->command->name, e->directory);
+    return EXIT_FAILED;
+}
+
+static int
+send_document(const struct errand *e, const char *request, struct bytes document)
+{
+    char text[CONTROL_LINE_MAX];
+    switch (ask(e->command, e->directory, request, document, text, sizeof(text))) {
+    case ASKED_FINE:
+        return status_of(e->command, e->verb, text);
+    case ASKED_NOBODY:
+        return strcmp(e->verb, "plan") == 0 ? plan_stopped(e) : nobody_applies(e);
+    case ASKED_FAILED:
+        break;
+    }
+    return EXIT_FAILED;
+}
+
+static int
+send_errand(const struct errand *e)
+{
+    struct buf body = { 0 };
+    char request[CONTROL_REQUEST_MAX];
+    int status = EXIT_FAILED;
+    const struct options *o = e->options;
+    const int size =
+        snprintf(request, sizeof(request), "%s %s%s%s%sorigin=%s", e->verb,
+                 options_has(o, "prune") ? "prune " : "", options_has(o, "force") ? "force " : "",
+                 options_has(o, "json") ? "json " : "", colours() ? "colour " : "", e->origin);
+    topology_write(e->wanted, WRITE_FOR_BROKER, &body);
+    if (size < 0 || (size_t)size >= sizeof(request) - 64 || strchr(e->origin, '\n') != NULL)
+        fprintf(stderr, "%s: the name of the origin is too long, or has line ends\n",
+                e->command->name);
+    else if (body.size > CONTROL_BODY_MAX)
+        fprintf(stderr, "%s: %s is larger than %u MiB, more than the broker takes at a time\n",
+                e->command->name, e->path, CONTROL_BODY_MAX >> 20);
+    else
+        status = send_document(e, request, buf_bytes(&body));
+    buf_fini(&body);
+    return status;
+}
+
 static int
 send_topology(const struct command *command, const char *verb, const struct options *o,
               const struct topology *t, const char *directory, const char *path)
 {
-    struct buf body = { 0 };
-    char request[CONTROL_REQUEST_MAX];
-    char text[CONTROL_LINE_MAX];
     char real[PATH_MAX];
     const char *origin = options_get(o, "origin");
     if (origin == NULL)
         origin = realpath(path, real) == NULL ? path : real;
-    int status = EXIT_FAILED;
-    const bool is_coloured = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
-    const int size =
-        snprintf(request, sizeof(request), "%s %s%s%s%sorigin=%s", verb,
-                 options_has(o, "prune") ? "prune " : "", options_has(o, "force") ? "force " : "",
-                 options_has(o, "json") ? "json " : "", is_coloured ? "colour " : "", origin);
-    topology_write(t, WRITE_FOR_BROKER, &body);
-    if (size < 0 || (size_t)size >= sizeof(request) - 64 || strchr(origin, '\n') != NULL)
-        fprintf(stderr, "%s: the name of the origin is too long, or has line ends\n",
-                command->name);
-    else if (body.size > CONTROL_BODY_MAX)
-        fprintf(stderr, "%s: %s is larger than %u MiB, more than the broker takes at a time\n",
-                command->name, path, CONTROL_BODY_MAX >> 20);
-    else if (ask(command, directory, request, buf_bytes(&body), text, sizeof(text)))
-        status = status_of(command, verb, text);
-    buf_fini(&body);
-    return status;
+    return send_errand(&(const struct errand){ command, verb, o, t, directory, path, origin });
 }
 
 static int
@@ -254,19 +358,48 @@ apply_main(int argc, char **argv)
     return plan_or_apply(&apply_command, "apply", argc, argv);
 }
 
+static int
+export_stopped(const char *directory)
+{
+    struct stopped_broker stopped;
+    struct topology t;
+    struct buf text = { 0 };
+    if (!open_stopped(&export_command, directory, &stopped))
+        return EXIT_FAILED;
+    topology_init(&t);
+    current_read(&stopped.broker, BYTES_NONE, &t);
+    topology_write(&t, WRITE_FOR_PEOPLE, &text);
+    put(stdout, &text);
+    buf_fini(&text);
+    topology_fini(&t);
+    stopped_broker_close(&stopped);
+    return EXIT_FINE;
+}
+
+static int
+export_from(const char *directory)
+{
+    char text[CONTROL_LINE_MAX];
+    switch (ask(&export_command, directory, "export", BYTES_NONE, text, sizeof(text))) {
+    case ASKED_FINE:
+        return EXIT_FINE;
+    case ASKED_NOBODY:
+        return export_stopped(directory);
+    case ASKED_FAILED:
+        break;
+    }
+    return EXIT_FAILED;
+}
+
 int
 export_main(int argc, char **argv)
 {
     struct options o;
     struct config config;
-    char text[CONTROL_LINE_MAX];
     int status;
     if (parse(&o, &export_command, argc, argv, &status)) {
         config_init(&config);
-        status = ask(&export_command, directory_of(&o, &config), "export", BYTES_NONE, text,
-                     sizeof(text))
-                     ? EXIT_FINE
-                     : EXIT_FAILED;
+        status = export_from(directory_of(&o, &config));
     }
     options_fini(&o);
     return status;

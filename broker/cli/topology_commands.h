@@ -4,7 +4,8 @@
 /*
  * `railmq plan`, `apply`, `export` and `import`: what exists as a file. They read and check files
  * themselves, so that ${...} and errors are the caller's, and ask the broker that runs on the data
- * directory for the rest. Each gets its own name as argv[0] and returns the exit status.
+ * directory for the rest. Plans and exports of a broker that does not run are made here, from its
+ * store. Each gets its own name as argv[0] and returns the exit status.
  */
 
 int plan_main(int argc, char **argv);

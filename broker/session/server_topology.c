@@ -173,26 +173,9 @@ wishes_parse(struct bytes arguments, struct wishes *w)
     return true;
 }
 
-static struct topology_rules
-rules_of(const struct topology *wanted, const struct wishes *w)
-{
-    struct topology_rules rules = wanted->rules;
-    if (w->prunes && rules.prune == PRUNE_NONE)
-        rules.prune = PRUNE_OWNED;
-    if (w->forces)
-        rules.delete_queues = DELETE_QUEUES_ALWAYS;
-    return rules;
-}
-
 static void
 answer(struct control_client *client, const struct wishes *w, const struct apply_result *result)
 {
-    static const char *const words[] = {
-        [APPLY_NOTHING] = "nothing",
-        [APPLY_DONE] = "done",
-        [APPLY_REFUSED] = "refused",
-        [APPLY_FAILED] = "failed",
-    };
     struct buf text = { 0 };
     if (w->is_json)
         plan_print_json(&result->plan, &text);
@@ -200,8 +183,8 @@ answer(struct control_client *client, const struct wishes *w, const struct apply
         plan_print(&result->plan, w->is_coloured, &text);
     control_data(client, buf_bytes(&text));
     text.size = 0;
-    apply_summary(result, &text);
-    control_ok(client, "%s %.*s", words[result->outcome], BYTES_ARGS(buf_bytes(&text)));
+    apply_answer(result, &text);
+    control_ok(client, "%.*s", BYTES_ARGS(buf_bytes(&text)));
     buf_fini(&text);
 }
 
@@ -213,7 +196,7 @@ reconcile(struct server *s, struct control_client *client, const struct topology
     const struct apply_request request = {
         .broker = &s->broker,
         .wanted = wanted,
-        .rules = rules_of(wanted, w),
+        .rules = apply_rules(wanted, w->prunes, w->forces),
         .origin = w->origin,
         .is_plan_only = is_plan_only,
     };

@@ -423,6 +423,30 @@ apply_result_fini(struct apply_result *result)
     topology_fini(&result->current);
 }
 
+struct topology_rules
+apply_rules(const struct topology *wanted, bool prunes, bool forces)
+{
+    struct topology_rules rules = wanted->rules;
+    if (prunes && rules.prune == PRUNE_NONE)
+        rules.prune = PRUNE_OWNED;
+    if (forces)
+        rules.delete_queues = DELETE_QUEUES_ALWAYS;
+    return rules;
+}
+
+void
+apply_answer(const struct apply_result *result, struct buf *out)
+{
+    static const char *const words[] = {
+        [APPLY_NOTHING] = "nothing",
+        [APPLY_DONE] = "done",
+        [APPLY_REFUSED] = "refused",
+        [APPLY_FAILED] = "failed",
+    };
+    buf_printf(out, "%s ", words[result->outcome]);
+    apply_summary(result, out);
+}
+
 void
 apply_summary(const struct apply_result *result, struct buf *out)
 {

@@ -36,6 +36,12 @@ struct apply_result {
 void apply_topology(const struct apply_request *request, struct apply_result *result);
 void apply_result_fini(struct apply_result *result);
 
+/* The rules of the file, with what the caller of a command wishes besides. */
+struct topology_rules apply_rules(const struct topology *wanted, bool prunes, bool forces);
+
+/* One word for the outcome, and apply_summary behind it: what commands get as an answer. */
+void apply_answer(const struct apply_result *result, struct buf *out);
+
 /* A sentence about it, and where to look, for the log or the end of an answer. */
 void apply_summary(const struct apply_result *result, struct buf *out);
 

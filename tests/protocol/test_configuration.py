@@ -60,8 +60,8 @@ class Ground:
     def data(self):
         return os.path.join(self.broker.directory, 'data')
 
-    def run(self, *words, status=0):
-        done = subprocess.run([self.railmq, words[0], '--data-dir', self.data, *words[1:]],
+    def run(self, *words, status=0, data=None):
+        done = subprocess.run([self.railmq, words[0], '--data-dir', data or self.data, *words[1:]],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, check=False)
         equal(done.returncode, status,
@@ -387,13 +387,114 @@ def applying_an_export_changes_nothing(t):
         connection.close()
 
 
+def octets_of(directory):
+    """All files below it."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            status = os.stat(path)
+            with open(path, 'rb') as stream:
+                found[path] = (stream.read(), status.st_mtime_ns)
+    return found
+
+
 @test(process=True)
-def no_broker_there(t):
-    with Ground(t) as ground:
+def a_stopped_broker_is_planned_from_its_store(t):
+    """Word for word what the running one says, and without changing its data directory."""
+    shop = SHOP.replace('      orders.unrouted: {bindings: [{from: unrouted}]}\n', '').replace(
+        'x-max-length: 5', 'x-max-length: 6') + '      late: {}\n'
+    users = 'users: {svc: {password: first, tags: [monitoring]}}\n'
+    with Ground(t, users + SHOP + '    policies: {p: {pattern: "^q$", definition: {max-length: 2}}}\n'
+                ) as ground:
+        connection = ground.pika()
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for _ in range(3):
+            channel.basic_publish('unrouted', '', b'x', pika.BasicProperties(delivery_mode=2))
+        connection.close()
+        file = ground.file
+        wishes = [('plan', file), ('plan', '--prune', file),
+                  ('plan', '--prune', '--force', '--json', file), ('export',)]
+
+        def answers():
+            found = []
+            for text in (None, users + shop, users.replace('first', 'second') + SHOP):
+                if text is not None:
+                    ground.write(text)
+                for words in wishes:
+                    done = subprocess.run(
+                        [ground.railmq, words[0], '--data-dir', ground.data, *words[1:]],
+                        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                        check=False)
+                    lines = [line for line in done.stderr.splitlines()
+                             if 'no broker runs on' not in line]
+                    found.append((done.returncode, done.stdout, lines))
+            ground.write(users + SHOP + '    policies: {p: {pattern: "^q$", definition: '
+                         '{max-length: 2}}}\n')
+            return found
+        running = answers()
+        equal([status for status, _, _ in running[:4]], [0, 0, 0, 0], 'statuses')
+        check('3 messages would be lost' in running[5][1], running[5][1])
+        equal([status for status, _, _ in running[4:7]], [1, 1, 1], 'statuses')
+        ground.broker.terminate()
+        equal(ground.broker.wait(), 0, 'exit status')
+        before = octets_of(ground.data)
+        equal(answers(), running, 'what is said of the stopped broker')
+        for words in (('plan', file), ('export',)):
+            output = ground.run(*words)
+            check(f'no broker runs on {ground.data}' in output, output)
+        equal(octets_of(ground.data) == before, True, 'the data directory is as it was')
+        backup = os.path.join(ground.directory, 'backup')
+        subprocess.run([ground.railmq, 'store', 'backup', '--data-dir', ground.data, backup],
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
+        equal(ground.run('export', data=backup).splitlines()[:-1],
+              ground.run('export').splitlines()[:-1], 'export of a backup')
+        output = ground.run('apply', file, status=1)
+        check(f'no broker runs on {ground.data}: start it' in output, output)
+        check(ground.broker.launch(), ground.broker.log_tail())
+        equal(answers(), running, 'what is said once it runs again')
+
+
+@test(process=True)
+def what_is_transient_is_gone_from_a_stopped_broker(t):
+    text = 'vhosts: {/: {exchanges: {x: {durable: false}}, queues: {q: {durable: false}}}}\n'
+    with Ground(t, text) as ground:
         ground.broker.terminate()
         ground.broker.wait()
-        check('no broker runs' in ground.plan(ground.file, status=1), 'not told')
+        output = ground.plan(ground.file, status=2)
+        check('2 to create' in output, output)
         check(ground.broker.launch(), ground.broker.log_tail())
+
+
+@test(process=True)
+def a_store_that_cannot_be_planned_from(t):
+    with Ground(t) as ground:
+        output = ground.run('plan', ground.file, status=1, data=ground.directory)
+        check('there is no store in' in output and 'start the broker' in output, output)
+        ground.broker.terminate()
+        ground.broker.wait()
+        # A broker that has no control socket yet, or none any more.
+        holder = subprocess.Popen(
+            ['/usr/bin/python3', '-c', 'import fcntl, sys\n'
+             'f = open(sys.argv[1], "r+b")\n'
+             'fcntl.lockf(f, fcntl.LOCK_EX)\n'
+             'print("held", flush=True)\n'
+             'sys.stdin.read()', os.path.join(ground.data, 'store', 'LOCK')],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        equal(holder.stdout.readline(), b'held\n', 'line')
+        output = ground.plan(ground.file, status=1)
+        check('in use by another process' in output, output)
+        holder.communicate()
+        check(ground.plan(ground.file).startswith('no changes\n'), 'it is not free again')
+        store = os.path.join(ground.data, 'store')
+        logs = [name for name in os.listdir(store) if name.endswith('.log')]
+        check(logs, 'no write-ahead log')
+        for name in logs:
+            os.truncate(os.path.join(store, name), 0)
+        output = ground.run('export', status=1)
+        check('the store' in output and 'no broker runs' in output, output)
+        ground.broker.process = None
 
 
 @test(process=True)

@@ -11,6 +11,8 @@
 
 #include "tests/unit/test_persistence_model.h"
 
+#include "persistence/door.h"
+#include "persistence/store_engine.h"
 #include "persistence/store_files.h"
 
 #include <sys/wait.h>
@@ -398,6 +400,64 @@ test_lock(void **state)
     driver_finish(&driver);
 }
 
+static void
+ignore_definition(void *context, struct bytes key, struct bytes row)
+{
+    (void)context;
+    (void)key;
+    (void)row;
+}
+
+static void
+ignore_log(void *context, const struct log_summary *summary)
+{
+    (void)context;
+    (void)summary;
+}
+
+static void
+nobody_waits(void *context)
+{
+    (void)context;
+}
+
+/* What it recovers is what the model holds; what is pushed is committed and goes nowhere. */
+static void
+test_an_engine_that_keeps_nothing(void **state)
+{
+    (void)state;
+    char directory[NAME_SIZE];
+    char problem[PROBLEM_SIZE] = "";
+    store_make(__func__);
+    data_dir(directory);
+    const uint64_t first_round = driver.engine->engine.first_round;
+    engine_stop(driver.engine);
+    for (int i = 0; i < 2; i++) {
+        struct engine *e = store_engine_open(directory, problem, sizeof(problem));
+        assert_non_null(e);
+        assert_true(e->first_round > first_round);
+        engine_compare(e, &driver.model, &driver.random);
+        struct door *door = door_create_stepped(e, UINT64_MAX, nobody_waits, NULL);
+        struct effect put = { .kind = EFFECT_PUT };
+        buf_printf(&put.key, "definition 0");
+        const uint64_t ticket = door_push(door, &put);
+        assert_true(door_step(door, true));
+        assert_int_equal(door_committed(door), ticket);
+        assert_true(door_destroy(door));
+    }
+    driver_open(&driver);
+    struct buf row = spoil('J', 1);
+    engine_stop(driver.engine);
+    struct engine *e = store_engine_open(directory, problem, sizeof(problem));
+    const struct recovery recovery = { ignore_definition, ignore_log, NULL };
+    assert_false(e->ops->recover(e, &recovery, problem, sizeof(problem)));
+    assert_non_null(strstr(problem, "the store is damaged at "));
+    assert_non_null(strstr(problem, (const char *)row.data));
+    e->ops->destroy(e);
+    buf_fini(&row);
+    driver_forget(&driver);
+}
+
 int
 main(void)
 {
@@ -409,6 +469,7 @@ main(void)
         cmocka_unit_test(test_rows_that_do_not_belong),
         cmocka_unit_test(test_stores_that_are_none),
         cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_an_engine_that_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
