@@ -121,7 +121,7 @@ static void
 excerpt_show(const struct diagnostics *d, struct buf *out, struct place place)
 {
     const struct bytes line = source_line(d->sources[place.source].source, place.line);
-    if (line.size == 0)
+    if (line.size == 0 || (d->hides_long_lines && line.size > EXCERPT_COLUMNS))
         return;
     const size_t first = place.column > EXCERPT_COLUMNS ? place.column - EXCERPT_BEFORE : 1;
     buf_printf(out, "%5zu | ", place.line);

@@ -70,6 +70,7 @@ struct diagnostics {
     struct diagnostic_source *sources;
     unsigned current; /* The file that is being read. */
     unsigned source_count;
+    bool hides_long_lines;   /* Somebody's passwords may be beside what is meant. */
     size_t count;            /* All errors, also those not kept. */
     size_t warning_count;    /* The same for warnings. */
     size_t kept_count;       /* At most DIAGNOSTICS_MAX of each. */

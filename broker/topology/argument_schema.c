@@ -89,8 +89,8 @@ static const struct argument_rule operator_rules[] = {
 
 #define RULES(rules) (rules), sizeof(rules) / sizeof((rules)[0])
 
-const struct argument_schema queue_argument_schema = { RULES(queue_rules), true };
-const struct argument_schema exchange_argument_schema = { RULES(exchange_rules), true };
-const struct argument_schema binding_argument_schema = { RULES(binding_rules), true };
-const struct argument_schema policy_schema = { RULES(policy_rules), false };
-const struct argument_schema operator_policy_schema = { RULES(operator_rules), false };
+const struct argument_schema queue_argument_schema = { RULES(queue_rules), .is_open = true };
+const struct argument_schema exchange_argument_schema = { RULES(exchange_rules), .is_open = true };
+const struct argument_schema binding_argument_schema = { RULES(binding_rules), .is_open = true };
+const struct argument_schema policy_schema = { RULES(policy_rules), .is_open = false };
+const struct argument_schema operator_policy_schema = { RULES(operator_rules), .is_open = false };

@@ -32,7 +32,8 @@ struct argument_rule {
 struct argument_schema {
     const struct argument_rule *rules;
     size_t rule_count;
-    bool is_open; /* Other keys are fine. */
+    bool is_open;      /* Other keys are fine. */
+    bool drops_others; /* Otherwise, they are warned of instead of being errors. */
 };
 
 extern const struct argument_schema queue_argument_schema;

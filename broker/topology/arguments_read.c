@@ -382,7 +382,11 @@ read_unknown(struct arguments_reader *r, const struct tree_node *key, const stru
     text_quote(&name, key->text);
     if (s->best.size > 0)
         snprintf(near, sizeof(near), "; did you mean \"%.*s\"?", BYTES_ARGS(s->best));
-    if (!schema->is_open)
+    if (schema->drops_others)
+        diagnostics_warning(r->d, DIAGNOSTIC_IGNORED, key->place, NULL,
+                            "key %.*s of %s is not taken over", BYTES_ARGS(buf_bytes(&name)),
+                            r->subject);
+    else if (!schema->is_open)
         complain(r, DIAGNOSTIC_UNKNOWN_KEY, key->place, NULL, "unknown key %.*s of %s%s",
                  BYTES_ARGS(buf_bytes(&name)), r->subject, near);
     else if (s->best.size > 0)

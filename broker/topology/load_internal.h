@@ -28,6 +28,10 @@ void load_object(struct loader *l, const struct topology_item *names, const stru
                  const struct tree_node *node, const struct load_special *specials,
                  size_t special_count);
 
+/* The value of a field, and the mapping of the fields in a group: "limits". */
+void load_field(struct loader *l, size_t item, size_t field, const struct tree_node *node);
+void load_group(struct loader *l, size_t item, const char *group, const struct tree_node *node);
+
 /* What the broker itself says about a queue or an exchange; once nothing else is wrong with it.
  */
 void load_check_queue(struct loader *l, size_t item, const struct tree_node *node);

@@ -297,8 +297,10 @@ read_table(struct loader *l, size_t item, size_t field_index, const struct topol
 {
     struct buf table = { 0 };
     char subject[SUBJECT_SIZE];
+    struct argument_schema schema = *field->schema;
+    schema.drops_others = l->is_lenient && !schema.is_open;
     snprintf(subject, sizeof(subject), "%s", load_subject(&l->t->items[item]));
-    if (arguments_read(l->d, node, field->schema, subject, l->expands, &table))
+    if (arguments_read(l->d, node, &schema, subject, l->expands, &table))
         topology_set(l->t, &l->t->items[item], field_index, buf_bytes(&table));
     buf_fini(&table);
 }
@@ -337,8 +339,8 @@ read_hash(struct loader *l, size_t item, size_t field_index, const struct topolo
     buf_fini(&text);
 }
 
-static void
-read_field(struct loader *l, size_t item, size_t field_index, const struct tree_node *node)
+void
+load_field(struct loader *l, size_t item, size_t field_index, const struct tree_node *node)
 {
     const struct topology_field *field =
         &topology_kinds[l->t->items[item].kind].fields[field_index];
@@ -373,7 +375,7 @@ read_known_field(struct loader *l, size_t item, const char *group, const struct 
             continue;
         const struct bytes name = bytes_of_string(field->name);
         if (bytes_equal(name, key->text)) {
-            read_field(l, item, i, node);
+            load_field(l, item, i, node);
             return true;
         }
         suggestion_offer(s, name);
@@ -381,8 +383,8 @@ read_known_field(struct loader *l, size_t item, const char *group, const struct 
     return false;
 }
 
-static void
-read_group(struct loader *l, size_t item, const char *group, const struct tree_node *node)
+void
+load_group(struct loader *l, size_t item, const char *group, const struct tree_node *node)
 {
     char where[SUBJECT_SIZE + 64];
     snprintf(where, sizeof(where), "%s of %s", group, load_subject(&l->t->items[item]));
@@ -407,7 +409,7 @@ read_known_group(struct loader *l, size_t item, const struct tree_node *key,
             continue;
         const struct bytes name = bytes_of_string(info->fields[i].group);
         if (bytes_equal(name, key->text)) {
-            read_group(l, item, info->fields[i].group, node);
+            load_group(l, item, info->fields[i].group, node);
             return true;
         }
         suggestion_offer(s, name);

@@ -316,7 +316,15 @@ DEFINITIONS = {
     'vhosts': [{'name': '/'}, {'name': 'shop'}],
     'permissions': [{'user': 'app', 'vhost': 'shop', 'configure': '.*', 'write': '.*',
                      'read': '.*'}],
-    'topic_permissions': [], 'parameters': [],
+    'topic_permissions': [],
+    'parameters': [
+        {'component': 'vhost-limits', 'name': 'limits', 'vhost': 'shop',
+         'value': [['max-queues', 1], ['max-connections', 2]]},
+        {'component': 'operator_policy', 'name': 'cap', 'vhost': 'shop',
+         'value': {'pattern': '^q$', 'apply-to': 'queues', 'priority': 0,
+                   'definition': [['max-length', 2]]}},
+        {'component': 'shovel', 'name': 'mover', 'vhost': 'shop',
+         'value': {'src-uri': 'amqp://mover:hunter2@elsewhere'}}],
     'global_parameters': [{'name': 'internal_cluster_id', 'value': 'x'}],
     'policies': [{'vhost': 'shop', 'name': 'ttl', 'pattern': '^tmp', 'apply-to': 'queues',
                   'definition': {'message-ttl': 60000}, 'priority': 1}],
@@ -333,13 +341,31 @@ DEFINITIONS = {
 def definitions_of_rabbitmq(t):
     with Ground(t) as ground:
         file = ground.path('definitions.json', json.dumps(DEFINITIONS))
-        ground.run('import', '--apply', file)
+        output = ground.run('import', '--apply', file)
+        check('shovel "mover" in vhost "shop" is not taken over' in output, output)
+        check('hunter2' not in output, output)
         connection = ground.pika('app', 'test12', 'shop')
         channel = connection.channel()
         channel.confirm_delivery()
-        channel.basic_publish('x', 'a.b', b'x', mandatory=True)
+        for _ in range(3):
+            channel.basic_publish('x', 'a.b', b'x', mandatory=True)
+        equal(channel.queue_declare('q', passive=True).method.message_count, 2,
+              'messages under the operator policy')
+        try:
+            channel.queue_declare('one.too.many')
+            raise amqp.Mismatch('max-queues has no effect')
+        except pika.exceptions.ChannelClosedByBroker as error:
+            equal(error.reply_code, 406, 'reply code')
+        other = ground.pika('app', 'test12', 'shop')
+        try:
+            ground.pika('app', 'test12', 'shop')
+            raise amqp.Mismatch('max-connections has no effect')
+        except (pika.exceptions.ConnectionClosedByBroker, pika.exceptions.AMQPConnectionError):
+            pass
+        other.close()
         connection.close()
         converted = ground.run('import', file)
+        converted = converted[:converted.index(file)]  # Behind it stands what went to stderr.
         equal(ground.plan(ground.path('converted.yaml', converted.removeprefix('version: 1\n'))),
               'no changes\n', 'plan of the converted file')
 
