@@ -44,6 +44,19 @@ const char *tls_reason(void);
 bool tls_bundle_load(struct tls_bundle *b, const struct tls_certificate *files,
                      const struct tls_problem *problem);
 
+/* The steps of that, for one who asks which file is to blame; tls_bundle_fini releases what they
+ * have made, whatever they returned. */
+bool tls_bundle_load_chain(struct tls_bundle *b, const char *path,
+                           const struct tls_problem *problem);
+bool tls_bundle_load_key(struct tls_bundle *b, const char *source,
+                         const struct tls_problem *problem);
+bool tls_bundle_check_key(const struct tls_bundle *b, const struct tls_certificate *files,
+                          const struct tls_problem *problem);
+void tls_bundle_fini(struct tls_bundle *b);
+
+/* The mode of a key's file that everybody on this machine can read; else 0. */
+unsigned tls_key_exposure(const char *source);
+
 /* All certificates of a PEM file, or of the files in a directory. */
 STACK_OF(X509) * tls_authorities_load(const char *path, const struct tls_problem *problem);
 
@@ -63,6 +76,13 @@ const struct tls_material *tls_context_material(const SSL_CTX *context);
 
 /* The profile's current context, with a reference for the caller. */
 SSL_CTX *tls_profile_context(struct tls_profile *p);
+
+/* False, with the reason, if it is not valid now. */
+bool tls_certificate_check_dates(const X509 *certificate, const char *path,
+                                 const struct tls_problem *problem);
+
+/* Whole days until it expires; INT_MAX if its dates cannot be read. */
+int tls_certificate_days(const X509 *certificate);
 
 /* False, with the reason, if one of the certificates that are shown is not valid now. */
 bool tls_material_check_dates(const struct tls_material *m, const struct tls_problem *problem);

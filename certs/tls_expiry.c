@@ -2,12 +2,12 @@
 
 #include "broker/base/bytes.h"
 #include "broker/base/log.h"
+#include "certs/tls_check.h"
 #include "certs/tls_context.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <time.h>
-
-#define WARNING_DAYS 30
 
 static void
 describe_time(const ASN1_TIME *at, char *out, size_t size)
@@ -39,20 +39,35 @@ what_is_wrong(const X509 *certificate)
 }
 
 bool
+tls_certificate_check_dates(const X509 *certificate, const char *path,
+                            const struct tls_problem *problem)
+{
+    char from[32];
+    char to[32];
+    const char *wrong = what_is_wrong(certificate);
+    if (wrong == NULL)
+        return true;
+    describe_time(X509_get0_notBefore(certificate), from, sizeof(from));
+    describe_time(X509_get0_notAfter(certificate), to, sizeof(to));
+    return tls_fail(problem, "the certificate %s %s; it is valid from %s to %s", path, wrong, from,
+                    to);
+}
+
+int
+tls_certificate_days(const X509 *certificate)
+{
+    int days;
+    int seconds;
+    const ASN1_TIME *end = X509_get0_notAfter(certificate);
+    return ASN1_TIME_diff(&days, &seconds, NULL, end) == 1 ? days : INT_MAX;
+}
+
+bool
 tls_material_check_dates(const struct tls_material *m, const struct tls_problem *problem)
 {
-    for (size_t i = 0; i < m->bundle_count; i++) {
-        const X509 *leaf = m->bundles[i].leaf;
-        char from[32];
-        char to[32];
-        const char *wrong = what_is_wrong(leaf);
-        if (wrong == NULL)
-            continue;
-        describe_time(X509_get0_notBefore(leaf), from, sizeof(from));
-        describe_time(X509_get0_notAfter(leaf), to, sizeof(to));
-        return tls_fail(problem, "the certificate %s %s; it is valid from %s to %s",
-                        m->bundles[i].path, wrong, from, to);
-    }
+    for (size_t i = 0; i < m->bundle_count; i++)
+        if (!tls_certificate_check_dates(m->bundles[i].leaf, m->bundles[i].path, problem))
+            return false;
     return true;
 }
 
@@ -75,8 +90,7 @@ log_one(const X509 *certificate, const char *path, const char *profile)
 {
     char subject[160];
     char end[32];
-    int days = 0;
-    int seconds = 0;
+    const int days = tls_certificate_days(certificate);
     const char *wrong = what_is_wrong(certificate);
     describe_subject(certificate, subject, sizeof(subject));
     describe_time(X509_get0_notAfter(certificate), end, sizeof(end));
@@ -87,8 +101,7 @@ log_one(const X509 *certificate, const char *path, const char *profile)
                   profile, path, subject, end, wrong);
         return;
     }
-    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1 &&
-        days < WARNING_DAYS)
+    if (days < TLS_EXPIRES_SOON_DAYS)
         log_warning("tls.certificate_expires",
                     "tls=%s file=\"%s\" subject=\"%s\" not_after=%s days=%d msg=\"put a new one "
                     "there and send SIGHUP\"",

@@ -82,8 +82,8 @@ read_certificates(BIO *bio, STACK_OF(X509) * out)
     return at_end;
 }
 
-static bool
-load_chain(struct tls_bundle *b, const char *path, const struct tls_problem *problem)
+bool
+tls_bundle_load_chain(struct tls_bundle *b, const char *path, const struct tls_problem *problem)
 {
     BIO *bio = open_pem("certificate", path, problem);
     if (bio == NULL)
@@ -113,21 +113,29 @@ no_password(char *out, int size, int writing, void *context)
     return -1;
 }
 
-static void
-warn_of_readers(const char *path)
+unsigned
+tls_key_exposure(const char *source)
 {
     struct stat status;
+    const bool is_exposed =
+        !is_pem_text(source) && stat(source, &status) == 0 && (status.st_mode & S_IRWXO) != 0;
+    return is_exposed ? (unsigned)status.st_mode & 07777u : 0;
+}
+
+static void
+warn_of_readers(const char *source)
+{
     char quoted[256];
-    if (stat(path, &status) == 0 && (status.st_mode & S_IRWXO) != 0)
+    const unsigned mode = tls_key_exposure(source);
+    if (mode != 0)
         log_warning("tls.key_exposed",
                     "file=\"%s\" mode=%04o msg=\"everybody on this machine can read the private "
                     "key; chmod o-rwx it\"",
-                    log_quote(bytes_of_string(path), quoted, sizeof(quoted)),
-                    (unsigned)status.st_mode & 07777u);
+                    log_quote(bytes_of_string(source), quoted, sizeof(quoted)), mode);
 }
 
-static bool
-load_key(struct tls_bundle *b, const char *source, const struct tls_problem *problem)
+bool
+tls_bundle_load_key(struct tls_bundle *b, const char *source, const struct tls_problem *problem)
 {
     const bool inline_text = is_pem_text(source);
     const char *shown = inline_text ? "given in the configuration" : source;
@@ -145,13 +153,25 @@ load_key(struct tls_bundle *b, const char *source, const struct tls_problem *pro
                         shown);
     if (b->key == NULL)
         return tls_fail(problem, "no usable private key is in %s: %s", shown, tls_reason());
-    if (!inline_text)
-        warn_of_readers(source);
     return true;
 }
 
-static void
-bundle_fini(struct tls_bundle *b)
+bool
+tls_bundle_check_key(const struct tls_bundle *b, const struct tls_certificate *files,
+                     const struct tls_problem *problem)
+{
+    if (X509_check_private_key(b->leaf, b->key) == 1)
+        return true;
+    return tls_fail(problem,
+                    "the private key %s does not belong to the certificate %s; they must be made "
+                    "together",
+                    is_pem_text(files->private_key) ? "given in the configuration"
+                                                    : files->private_key,
+                    files->certificate);
+}
+
+void
+tls_bundle_fini(struct tls_bundle *b)
 {
     X509_free(b->leaf);
     sk_X509_pop_free(b->chain, X509_free);
@@ -165,17 +185,13 @@ tls_bundle_load(struct tls_bundle *b, const struct tls_certificate *files,
                 const struct tls_problem *problem)
 {
     *b = (struct tls_bundle){ 0 };
-    bool fine =
-        load_chain(b, files->certificate, problem) && load_key(b, files->private_key, problem);
-    if (fine && X509_check_private_key(b->leaf, b->key) != 1)
-        fine = tls_fail(problem,
-                        "the private key %s does not belong to the certificate %s; they must be "
-                        "made together",
-                        is_pem_text(files->private_key) ? "given in the configuration"
-                                                        : files->private_key,
-                        files->certificate);
-    if (!fine)
-        bundle_fini(b);
+    const bool fine = tls_bundle_load_chain(b, files->certificate, problem) &&
+                      tls_bundle_load_key(b, files->private_key, problem) &&
+                      tls_bundle_check_key(b, files, problem);
+    if (fine)
+        warn_of_readers(files->private_key);
+    else
+        tls_bundle_fini(b);
     return fine;
 }
 
@@ -239,7 +255,7 @@ tls_material_destroy(struct tls_material *m)
     if (m == NULL)
         return;
     for (size_t i = 0; i < m->bundle_count; i++)
-        bundle_fini(&m->bundles[i]);
+        tls_bundle_fini(&m->bundles[i]);
     sk_X509_pop_free(m->authorities, X509_free);
     mem_free(m->authorities_path);
     mem_free(m);

@@ -1,7 +1,9 @@
 #include "broker/cli/settings.h"
 
-#include "broker/config/config_file.h"
+#include "broker/base/log.h"
+#include "broker/cli/check_tls.h"
 #include "broker/cli/options.h"
+#include "broker/config/config_file.h"
 #include "broker/config/text.h"
 #include "broker/core/config_value.h"
 
@@ -64,8 +66,10 @@ static const struct command check_command = {
     .arguments = "FILE",
     .argument_min = 1,
     .argument_max = 1,
-    .doc = "Read a configuration file as railmq serve would, or definitions that RabbitMQ has "
-           "exported, and print every error and warning. Nothing is started or changed.",
+    .doc =
+        "Read a configuration file as railmq serve would, with the certificates and keys that it "
+        "names, or definitions that RabbitMQ has exported, and print every error and warning. "
+        "Nothing is started or changed.",
     .options = check_options,
     .option_count = sizeof(check_options) / sizeof(check_options[0]),
 };
@@ -270,11 +274,24 @@ settings_read(int argc, char **argv, struct serve_setup *setup, int *status)
     return goes_on;
 }
 
+/* What the file names is looked at once the file itself is fine. */
+static bool
+check_all(struct configuration *c, const char *path)
+{
+    struct config config;
+    config_init(&config);
+    if (!configuration_read(c, path, &config))
+        return false;
+    log_set_level(LOG_LEVEL_ERROR); /* The report says it. */
+    check_tls(&c->document, &config);
+    return c->document.diagnostics.count == 0;
+}
+
 static int
 check_file(const char *path, bool is_json, struct buf *report)
 {
     struct configuration c;
-    const bool fine = configuration_read(&c, path, NULL);
+    const bool fine = check_all(&c, path);
     if (is_json)
         diagnostics_print_json(&c.document.diagnostics, report);
     else

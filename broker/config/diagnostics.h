@@ -37,11 +37,13 @@ enum diagnostic_code {
     DIAGNOSTIC_CONFLICT = 26,       /* Keys that exclude each other. */
     DIAGNOSTIC_INCLUDE = 27,        /* An include that cannot be followed. */
     DIAGNOSTIC_UNKNOWN_OBJECT = 34, /* A name of something that is not declared. */
+    DIAGNOSTIC_TLS = 41,            /* A certificate or key that does not do. */
     DIAGNOSTIC_UNDECLARED = 101,    /* A warning: the name may be declared at run time. */
     DIAGNOSTIC_DEAD_LETTER = 102,   /* A warning: dead letters that go nowhere. */
     DIAGNOSTIC_CYCLE = 103,         /* A warning: dead letters that come back. */
     DIAGNOSTIC_UNREACHABLE = 104,   /* A warning: a queue that no exchange leads to. */
     DIAGNOSTIC_IGNORED = 105,       /* A warning: something that is read and has no effect. */
+    DIAGNOSTIC_TLS_CARE = 106, /* A warning: a certificate or key that needs to be looked to. */
 };
 
 /* Where in a file; lines and columns count from 1, in characters. Line 0 means the whole file. */

@@ -25,8 +25,8 @@ static const enum tls_identity identity_of[] = {
     [CONFIG_LOGIN_SAN_URI] = TLS_IDENTITY_SAN_URI,
 };
 
-static struct tls_settings
-settings_of(const struct config *config, size_t index)
+struct tls_settings
+server_tls_settings(const struct config *config, size_t index)
 {
     const struct config_tls *tls = &config->tls[index];
     struct tls_settings s = {
@@ -59,7 +59,7 @@ server_tls_open(struct server *s, char *problem, size_t problem_size)
     const struct config *config = &s->setup->config;
     for (size_t i = 0; i < config->tls_count; i++) {
         char why[1400];
-        const struct tls_settings settings = settings_of(config, i);
+        const struct tls_settings settings = server_tls_settings(config, i);
         s->tls[i] = tls_profile_create(&settings, why, sizeof(why));
         if (s->tls[i] != NULL)
             continue;
@@ -100,7 +100,8 @@ fresh_settings(const struct server *s, size_t index, const struct config *config
 {
     const struct config *old = &s->setup->config;
     const struct config_tls *tls = config_tls_find(config, bytes_of_string(old->tls[index].name));
-    return tls != NULL ? settings_of(config, (size_t)(tls - config->tls)) : settings_of(old, index);
+    return tls != NULL ? server_tls_settings(config, (size_t)(tls - config->tls))
+                       : server_tls_settings(old, index);
 }
 
 void

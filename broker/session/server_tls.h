@@ -11,6 +11,10 @@
 struct config;
 struct server;
 
+/* What config->tls[index] says, with its further certificates behind the first. Its strings are the
+ * configuration's. */
+struct tls_settings server_tls_settings(const struct config *config, size_t index);
+
 /* False with a line for people in `problem`, if a certificate cannot be used. */
 bool server_tls_open(struct server *s, char *problem, size_t problem_size);
 

@@ -1,11 +1,13 @@
 """AMQP over TLS: who gets in, who does not, and why; certificates that change; hostile peers."""
 
 import glob
+import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -728,3 +730,56 @@ def certs_init(t):
     check(('DNS', 'mq.example') in server['subjectAltName'], f'names are {server}')
     for arguments in (('--days', '0'), ('--days', 'x'), ('--client-name', ''), ('--host', 'a b')):
         equal(run('--force', *arguments).returncode, 64, f'exit status of {arguments}')
+
+
+@test(process=True)
+def check_looks_at_the_files(t):
+    """`railmq check` points to the setting whose file does not do, in the file that it stands in."""
+    with tempfile.TemporaryDirectory(prefix='rail-check-') as directory:
+        authority = Authority(os.path.join(directory, 'ca'))
+        good, key = authority.issue('good')
+        late, late_key = authority.issue('late', end='20210101000000Z')
+        for path in (key, late_key):
+            os.chmod(path, 0o600)
+
+        def write(name, text):
+            path = os.path.join(directory, name)
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(text)
+            return path
+
+        def report(path, status, *words):
+            done = subprocess.run([t.broker.railmq, 'check', *words, path], capture_output=True,
+                                  text=True, timeout=60, check=False)
+            equal(done.returncode, status, f'exit status:\n{done.stdout}{done.stderr}')
+            return done.stdout + done.stderr
+        part = write('tls.yaml', 'tls:\n  default:\n'
+                     f'    certificate: {good}\n'
+                     f'    private_key: {key}\n')
+        main = write('broker.yaml', f'version: 1\ninclude: [{part}]\n')
+        equal(report(main, 0), f'{main}: ok\n', 'report')
+        write('tls.yaml', 'tls:\n  default:\n'
+              f'    certificate: {good}\n'
+              f'    private_key: {late_key}\n'
+              '    more_certificates:\n'
+              f'      - {{certificate: {late}, private_key: {late_key}}}\n'
+              f'      - certificate: {directory}/none.pem\n'
+              f'        private_key: {key}\n')
+        output = report(main, 1)
+        for words in (f'tls.yaml:4:18: error: the private key {late_key} does not belong to the '
+                      f'certificate {good}',
+                      f'tls.yaml:6:23: error: the certificate {late} has expired; it is valid from '
+                      '2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z',
+                      f'tls.yaml:7:22: error: cannot read the certificate {directory}/none.pem: '
+                      'No such file or directory', '3 errors'):
+            check(words in output, f'{words} is not in\n{output}')
+        found = json.loads(report(main, 1, '--json'))
+        equal([(one['path'], one['line'], one['code']) for one in found],
+              [('tls.default.private_key', 4, 'RAIL-E041'),
+               ('tls.default.certificate', 6, 'RAIL-E041'),
+               ('tls.default.certificate', 7, 'RAIL-E041')], 'diagnostics')
+        # Readable by all is a warning, and serve takes it.
+        os.chmod(key, 0o644)
+        write('tls.yaml', f'tls: {{default: {{certificate: {good}, private_key: {key}}}}}\n')
+        output = report(main, 0)
+        check('warning: everybody on this machine can read the private key' in output, output)
