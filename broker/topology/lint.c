@@ -77,7 +77,8 @@ lint_binding(const struct lint *l, const struct topology_item *b)
         buf_printf(&text, " binds from ");
         append_unknown(l, &text, TOPOLOGY_EXCHANGE, b->vhost, b->other);
         diagnostics_error(l->d, DIAGNOSTIC_UNKNOWN_OBJECT, b->place,
-                          "declare the exchange in the file, too, also if a program declares it",
+                          "declare the exchange in the file, too, also if a program declares it: "
+                          "without it there can be no binding",
                           "%.*s", BYTES_ARGS(buf_bytes(&text)));
     } else if (!exists(l, kind, b->vhost, b->name)) {
         text.size = 0;
@@ -106,45 +107,57 @@ lint_permission(const struct lint *l, const struct topology_item *p)
     buf_fini(&text);
 }
 
+/* `arguments` are the item's own, or what a policy says for others. */
 static void
-lint_alternate(const struct lint *l, const struct topology_item *x)
+lint_alternate(const struct lint *l, const struct topology_item *item, struct bytes arguments)
 {
     struct bytes alternate;
     struct buf text = { 0 };
-    if (!arguments_text(x->values[EXCHANGE_ARGUMENTS], "alternate-exchange", &alternate) ||
-        exists(l, TOPOLOGY_EXCHANGE, x->vhost, alternate))
+    if (!arguments_text(arguments, "alternate-exchange", &alternate) ||
+        exists(l, TOPOLOGY_EXCHANGE, item->vhost, alternate))
         return;
-    append_item(&text, x->kind, x->name);
+    append_item(&text, item->kind, item->name);
     buf_printf(&text, " has as alternate ");
-    append_unknown(l, &text, TOPOLOGY_EXCHANGE, x->vhost, alternate);
-    diagnostics_warning(l->d, DIAGNOSTIC_UNDECLARED, x->place,
+    append_unknown(l, &text, TOPOLOGY_EXCHANGE, item->vhost, alternate);
+    diagnostics_warning(l->d, DIAGNOSTIC_UNDECLARED, item->place,
                         "messages that lead nowhere are dropped until it exists", "%.*s",
                         BYTES_ARGS(buf_bytes(&text)));
     buf_fini(&text);
 }
 
+/* Where dead letters go, by the arguments of a queue or by a policy, whose keys have no "x-". */
+struct dead_letter_keys {
+    const char *exchange;
+    const char *routing_key;
+};
+
+static const struct dead_letter_keys of_queues = { "x-dead-letter-exchange",
+                                                   "x-dead-letter-routing-key" };
+static const struct dead_letter_keys of_policies = { "dead-letter-exchange",
+                                                     "dead-letter-routing-key" };
+
 /* The default exchange leads to the queue that the key names. */
 static void
-lint_dead_letters(const struct lint *l, const struct topology_item *q)
+lint_dead_letters(const struct lint *l, const struct topology_item *item, struct bytes arguments,
+                  const struct dead_letter_keys *keys)
 {
     struct bytes exchange;
     struct bytes key = BYTES_NONE;
     struct buf text = { 0 };
-    const struct bytes arguments = q->values[QUEUE_ARGUMENTS];
-    if (!arguments_text(arguments, "x-dead-letter-exchange", &exchange))
+    if (!arguments_text(arguments, keys->exchange, &exchange))
         return;
-    const bool has_key = arguments_text(arguments, "x-dead-letter-routing-key", &key);
-    append_item(&text, q->kind, q->name);
+    const bool has_key = arguments_text(arguments, keys->routing_key, &key);
+    append_item(&text, item->kind, item->name);
     buf_printf(&text, " sends dead letters to ");
-    if (exchange.size > 0 && !exists(l, TOPOLOGY_EXCHANGE, q->vhost, exchange)) {
-        append_unknown(l, &text, TOPOLOGY_EXCHANGE, q->vhost, exchange);
-    } else if (exchange.size == 0 && has_key && !exists(l, TOPOLOGY_QUEUE, q->vhost, key)) {
-        append_unknown(l, &text, TOPOLOGY_QUEUE, q->vhost, key);
+    if (exchange.size > 0 && !exists(l, TOPOLOGY_EXCHANGE, item->vhost, exchange)) {
+        append_unknown(l, &text, TOPOLOGY_EXCHANGE, item->vhost, exchange);
+    } else if (exchange.size == 0 && has_key && !exists(l, TOPOLOGY_QUEUE, item->vhost, key)) {
+        append_unknown(l, &text, TOPOLOGY_QUEUE, item->vhost, key);
     } else {
         buf_fini(&text);
         return;
     }
-    diagnostics_warning(l->d, DIAGNOSTIC_DEAD_LETTER, q->place,
+    diagnostics_warning(l->d, DIAGNOSTIC_DEAD_LETTER, item->place,
                         "dead letters are dropped until it exists", "%.*s",
                         BYTES_ARGS(buf_bytes(&text)));
     buf_fini(&text);
@@ -337,15 +350,18 @@ lint_item(const struct lint *l, const struct topology_item *item)
         lint_permission(l, item);
         return;
     case TOPOLOGY_EXCHANGE:
-        lint_alternate(l, item);
+        lint_alternate(l, item, item->values[EXCHANGE_ARGUMENTS]);
         return;
     case TOPOLOGY_QUEUE:
-        lint_dead_letters(l, item);
+        lint_dead_letters(l, item, item->values[QUEUE_ARGUMENTS], &of_queues);
         lint_reach(l, item);
+        return;
+    case TOPOLOGY_POLICY:
+        lint_alternate(l, item, item->values[POLICY_DEFINITION]);
+        lint_dead_letters(l, item, item->values[POLICY_DEFINITION], &of_policies);
         return;
     case TOPOLOGY_VHOST:
     case TOPOLOGY_USER:
-    case TOPOLOGY_POLICY:
     case TOPOLOGY_OPERATOR_POLICY:
         return;
     }
