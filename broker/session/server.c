@@ -252,6 +252,7 @@ server_start(struct server *s, const struct serve_setup *setup, char *problem, s
     const struct config *config = &setup->config;
     *s = (struct server){ .setup = setup };
     lock_init(&s->applying);
+    server_drift_init(s);
     survey_init(&s->survey);
     s->started_ms = clock_monotonic_ms();
     mail_init(&s->stop_listening, stop_listening);
@@ -295,6 +296,7 @@ server_join(struct server *s)
     survey_end(&s->survey);
     server_control_stop(s->control);
     server_http_stop(s);
+    server_drift_fini(s);
     /* Queues still push effects as they go, and the committer still wakes workers. */
     pager_stop(s->pager);
     broker_stop(&s->broker);

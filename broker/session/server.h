@@ -12,6 +12,7 @@
 #include "broker/session/serve.h"
 #include "broker/session/server_http.h"
 #include "broker/session/survey.h"
+#include "broker/session/server_drift.h"
 #include "broker/session/worker.h"
 
 enum server_phase {
@@ -45,6 +46,7 @@ struct server {
     struct pulse pulse;
     struct http_listener http[CONFIG_LISTENERS_MAX];
     size_t http_count;
+    struct drift drift;
     struct lock applying; /* Plans are made and carried out one at a time. First in lock order. */
 };
 

@@ -226,6 +226,17 @@ put_certificates(struct server *s, struct buf *out)
     }
 }
 
+static void
+put_drift(struct server *s, struct buf *out)
+{
+    bool differs;
+    if (server_drift_look(s, &differs))
+        prometheus_gauge(out, "rail_topology_drift",
+                         "1 while what exists differs from what the configuration file says; "
+                         "railmq plan shows how.",
+                         differs);
+}
+
 void
 server_metrics_starting(struct server *s, struct buf *out)
 {
@@ -244,5 +255,6 @@ server_metrics(struct server *s, bool is_detailed, struct buf *out)
     put_totals(s, out);
     put_counters(s, out);
     put_certificates(s, out);
+    put_drift(s, out);
     put_store(s, out);
 }

@@ -74,10 +74,13 @@ apply(struct server *s, const struct topology *wanted)
 bool
 server_apply_at_start(struct server *s, char *problem, size_t problem_size)
 {
-    if (s->setup->file[0] == 0 || !s->setup->topology.rules.on_start)
+    const struct topology *wanted = &s->setup->topology;
+    if (s->setup->file[0] == 0)
         return true;
-    if (apply(s, &s->setup->topology))
+    if (!wanted->rules.on_start || apply(s, wanted)) {
+        server_drift_keep(s, wanted, wanted->rules.on_start);
         return true;
+    }
     snprintf(problem, problem_size,
              "the configuration %s cannot be applied to what exists; the log above says why, "
              "railmq check looks at the file alone, and apply: {on_start: false} starts without it",
@@ -123,7 +126,10 @@ server_reload(struct server *s)
     log_diagnostics(&c.document.diagnostics);
     if (is_read)
         server_tls_reload(s, &config);
-    if (is_read && apply(s, &c.topology)) {
+    const bool is_applied = is_read && apply(s, &c.topology);
+    if (is_read)
+        server_drift_keep(s, &c.topology, is_applied);
+    if (is_applied) {
         reload_settings(s, &config);
         log_info("config.reloaded", "file=%s", file);
     } else {

@@ -175,6 +175,20 @@ topology_add(struct topology *t, const struct topology_item *names)
 }
 
 void
+topology_copy(const struct topology *from, struct topology *to)
+{
+    topology_init(to);
+    to->rules = from->rules;
+    for (size_t i = 0; i < from->count; i++) {
+        struct topology_item *item = topology_add(to, &from->items[i]);
+        for (size_t k = 0; k < TOPOLOGY_FIELDS_MAX; k++) {
+            const struct bytes value = from->items[i].values[k];
+            item->values[k] = value.data == NULL ? BYTES_NONE : arena_copy(&to->arena, value);
+        }
+    }
+}
+
+void
 topology_set(struct topology *t, struct topology_item *item, size_t field, struct bytes value)
 {
     item->values[field] = arena_copy(&t->arena, value);

@@ -162,6 +162,9 @@ struct topology {
 void topology_init(struct topology *t);
 void topology_fini(struct topology *t);
 
+/* Makes `to` a copy that owns all it points to, but for places. */
+void topology_copy(const struct topology *from, struct topology *to);
+
 /* A new item with the names copied and the fallbacks as values; valid until the next one. */
 struct topology_item *topology_add(struct topology *t, const struct topology_item *names);
 

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -155,6 +156,60 @@ def metrics_of_each_queue(t):
         equal(found['rail_queues_not_shown'], [({}, 0.0)], 'not shown')
         check(all(labels == {} for labels, _ in s.metrics()['rabbitmq_queue_messages_ready']),
               'the plain page names queues')
+
+
+DRIFTING = '''
+apply: {prune: owned}
+listeners: [{protocol: amqp, bind: "127.0.0.1:0"}, {protocol: http, bind: "127.0.0.1:0"}]
+users: {app: {password: secret}}
+vhosts: {/: {queues: {q: {}, r: {}}, permissions: {app: {read: a}}}}
+'''
+
+
+@test(process=True)
+def metrics_tell_of_drift(t):
+    """1 once programs, or another file, have changed what the file of the broker says."""
+    with served(t, DRIFTING) as s:
+        railmq, data = t.broker.railmq, os.path.join(s.broker.directory, 'data')
+        path = s.broker.arguments[1]
+
+        def drift(expected, what):
+            eventually(lambda: s.value('rail_topology_drift'), expected, what)
+
+        def apply(text):
+            other = path + '.other'
+            with open(other, 'w', encoding='utf-8') as file:
+                file.write('version: 1\n' + text)
+            subprocess.run([railmq, 'apply', '--data-dir', data, other], check=True,
+                           capture_output=True, timeout=60)
+
+        def reload(text, event):
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write('version: 1\n' + text)
+            before = sum(event in line for line in s.broker.lines)
+            os.kill(s.broker.pid, signal.SIGHUP)
+            eventually(lambda: sum(event in line for line in s.broker.lines), before + 1, event)
+        drift(0, 'at the start')
+        channel = s.connect().channel()
+        channel.declare('somebodys.own', durable=True)
+        drift(0, 'with a queue that the file does not know')
+        channel.call('queue.delete', queue='q')
+        drift(1, 'without a queue of the file')
+        channel.declare('q', durable=True)
+        drift(0, 'with the queue again')
+        apply('users: {app: {password: other}}\n')
+        drift(1, 'with another password')
+        reload(DRIFTING, 'event=config.reloaded')
+        drift(0, 'after a reload')
+        channel.publish('r', b'x', properties={'delivery_mode': 2})
+        channel.sync()
+        reload(DRIFTING.replace(', r: {}', ''), 'event=config.reload_failed')
+        drift(1, 'while the file is refused')
+        channel.get('r')
+        reload(DRIFTING.replace(', r: {}', ''), 'event=config.reloaded')
+        drift(0, 'once it is not')
+    with served(t) as s:
+        check('rail_topology_drift' not in s.metrics(), 'there is no file')
 
 
 @test(process=True)
