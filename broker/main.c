@@ -4,6 +4,7 @@
 #include "broker/cli/certs.h"
 #include "broker/cli/hash_password.h"
 #include "broker/cli/options.h"
+#include "broker/cli/schema.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store.h"
 #include "broker/cli/topology_commands.h"
@@ -38,6 +39,7 @@ static const struct subcommand {
     { NULL, "The broker", NULL },
     { "serve", "Run the broker.", serve_main },
     { "check", "Check a configuration file, or RabbitMQ's definitions.", settings_check },
+    { "schema", "Print a JSON Schema of the configuration file, for editors.", schema_main },
     { "certs", "Make certificates for TLS.", certs_main },
     { "hash-password", "Print the hash of a password, for the configuration file.",
       hash_password_main },

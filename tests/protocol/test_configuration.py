@@ -524,6 +524,18 @@ def a_store_that_cannot_be_planned_from(t):
 
 
 @test(process=True)
+def the_schema_is_json(t):
+    done = subprocess.run([t.broker.railmq, 'schema'], capture_output=True, text=True, timeout=60,
+                          check=True)
+    schema = json.loads(done.stdout)
+    equal(schema['properties']['vhosts']['additionalProperties'],
+          {'$ref': '#/definitions/vhost'}, 'virtual hosts')
+    check('max-queues' in schema['definitions']['vhost']['properties']['limits']['properties'],
+          'the limits of a virtual host are not in it')
+    check('testing' not in schema['properties'], 'what is for tests is in it')
+
+
+@test(process=True)
 def large_documents(t):
     queues = ''.join(f'      queue.number.{index}: {{bindings: [{{from: amq.topic, '
                      f'keys: [a.{index}, b.{index}]}}]}}\n' for index in range(2000))
