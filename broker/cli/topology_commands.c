@@ -169,8 +169,7 @@ open_stopped(const struct command *command, const char *directory, struct stoppe
     const bool is_open = stopped_broker_open(s, directory, problem, sizeof(problem));
     if (is_open)
         fprintf(stderr,
-                "%s: no broker runs on %s: this is about what its store holds, and it will find "
-                "when it starts\n",
+                "%s: no broker runs on %s: this is from its store, as a start would find it\n",
                 command->name, directory);
     else
         fprintf(stderr, "%s: no broker runs on %s: %s\n", command->name, directory, problem);

@@ -483,10 +483,11 @@ def a_stopped_broker_is_planned_from_its_store(t):
 
 
 @test(process=True)
-def what_is_transient_is_gone_from_a_stopped_broker(t):
-    text = 'vhosts: {/: {exchanges: {x: {durable: false}}, queues: {q: {durable: false}}}}\n'
+def what_is_transient_is_gone_from_a_killed_broker(t):
+    text = ('vhosts: {/: {exchanges: {x: {durable: false}, y: {}}, '
+            'queues: {q: {durable: false}, r: {}}}}\n')
     with Ground(t, text) as ground:
-        ground.broker.terminate()
+        os.kill(ground.broker.pid, signal.SIGKILL)
         ground.broker.wait()
         output = ground.plan(ground.file, status=2)
         check('2 to create' in output, output)
