@@ -1,5 +1,6 @@
 #include "broker/cli/admin_commands.h"
 
+#include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/cli/render.h"
 #include "broker/cli/settings.h"
@@ -220,12 +221,37 @@ run_listing(const struct listing *listing, const struct command *command,
 }
 
 static void
+page_of_columns(const struct listing *listing, struct buf *out)
+{
+    struct buf text = { 0 };
+    const char *separator = "";
+    buf_printf(&text, "Columns, of which these are shown if none is named: ");
+    for (size_t i = 0; i < *listing->column_count; i++) {
+        if (!listing->columns[i].is_default)
+            continue;
+        buf_printf(&text, "%s%s", separator, listing->columns[i].name);
+        separator = ", ";
+    }
+    buf_append(&text, ".", 2);
+    manual_paragraph(out, (const char *)text.data);
+    buf_fini(&text);
+}
+
+static void
 explain(const struct listing *listing, const struct command *command, struct buf *out)
 {
+    const bool is_text = help_form() == HELP_TEXT;
     options_help(command, out);
-    buf_printf(out, "\nColumns (those with a star are shown if none is named):\n");
+    if (is_text)
+        buf_printf(out, "\nColumns (those with a star are shown if none is named):\n");
+    else if (help_form() == HELP_PAGE)
+        page_of_columns(listing, out);
     for (size_t i = 0; i < *listing->column_count; i++) {
         const struct column *c = &listing->columns[i];
+        if (!is_text) {
+            manual_word(command, c->name, c->doc, out);
+            continue;
+        }
         buf_printf(out, "%s%s", c->is_default ? "* " : "  ", c->name);
         text_wrap(out, c->doc, HELP_INDENT);
     }
