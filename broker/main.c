@@ -3,6 +3,7 @@
 #include "broker/cli/admin_commands.h"
 #include "broker/cli/certs.h"
 #include "broker/cli/hash_password.h"
+#include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/cli/schema.h"
 #include "broker/cli/settings.h"
@@ -62,7 +63,8 @@ static const struct subcommand {
     { "list-consumers", "Consumers of queues.", list_main },
     { NULL, "Help", NULL },
     { "help",
-      "Explain a command (railmq help serve) or the configuration file (railmq help config).",
+      "Explain a command (railmq help serve) or the configuration file (railmq help config), or "
+      "print railmq.1, railmq.yaml.5 (manual pages) or railmq.bash (completion).",
       help_main },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -143,6 +145,37 @@ unknown_command(const char *name)
     return EXIT_USAGE;
 }
 
+static void
+ask_for_help(const struct subcommand *command)
+{
+    struct buf out = { 0 };
+    char option[] = "--help";
+    char *words[] = { option, option, NULL };
+    if (command->run == perf_main) {
+        manual_perf(&out);
+        print(&out);
+    } else {
+        command_run(command, 2, words);
+    }
+}
+
+static int
+print_manual(enum manual manual)
+{
+    struct buf out = { 0 };
+    help_form_set(manual_form(manual));
+    manual_begin(manual, &out);
+    for (size_t i = 0; manual_is_of_commands(manual) && i < COMMAND_COUNT; i++)
+        manual_subcommand(commands[i].name, commands[i].doc, &out);
+    manual_go_on(manual, &out);
+    print(&out);
+    for (size_t i = 0; manual_is_of_commands(manual) && i < COMMAND_COUNT; i++)
+        if (commands[i].run != NULL && commands[i].run != help_main)
+            ask_for_help(&commands[i]);
+    manual_end(manual, &out);
+    return print(&out);
+}
+
 static int
 help_main(int argc, char **argv)
 {
@@ -153,6 +186,9 @@ help_main(int argc, char **argv)
         settings_help(&out);
         return print(&out);
     }
+    enum manual manual;
+    if (manual_find(argv[1], &manual))
+        return print_manual(manual);
     const struct subcommand *command = command_find(argv[1]);
     if (command == NULL)
         return unknown_command(argv[1]);

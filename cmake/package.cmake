@@ -6,7 +6,7 @@ include(GNUInstallDirs)
 install(TARGETS railmq RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES packaging/railmq.service DESTINATION lib/systemd/system)
 install(FILES packaging/railmq.sysusers DESTINATION lib/sysusers.d RENAME railmq.conf)
-install(FILES docs/OPERATIONS.md docs/FEATURES.md README.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/railmq)
+install(FILES docs/OPERATIONS.md docs/CONFIGURATION.md docs/FEATURES.md README.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/railmq)
 install(FILES packaging/copyright DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/railmq)
 # A configuration that is there stays: it is somebody's.
 install(CODE "

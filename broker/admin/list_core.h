@@ -11,6 +11,7 @@
 #include "broker/admin/columns.h"
 #include "broker/core/broker.h"
 
+#define QUEUE_DETAIL "effective_arguments"
 extern const struct column queue_columns[];
 extern const size_t queue_column_count;
 extern const struct column exchange_columns[];

@@ -1,9 +1,16 @@
 #include "broker/admin/list_core.h"
 
+#include "broker/admin/queue_rules.h"
 #include "broker/base/clock.h"
 #include "broker/base/mem.h"
 
 #include <stdlib.h>
+
+/* Looked up once for a row, and only if a column asks. */
+struct found_rules {
+    struct queue_rules rules;
+    bool is_found;
+};
 
 /* A queue at one moment. */
 struct queue_view {
@@ -12,7 +19,8 @@ struct queue_view {
     size_t unacked;
     size_t consumers;
     uint64_t ready_octets;
-    bool is_exclusive; /* In exclusive use by a consumer. */
+    bool is_exclusive;         /* In exclusive use by a consumer. */
+    struct found_rules *found; /* For the columns that need them; NULL outside listings. */
 };
 
 static int
@@ -115,6 +123,40 @@ put_arguments(struct rows *r, const void *object)
     cell_put_table(r, VIEW(object)->queue->arguments);
 }
 
+static const struct queue_rules *
+rules_of(const void *object)
+{
+    struct found_rules *found = VIEW(object)->found;
+    if (!found->is_found)
+        queue_rules_find(VIEW(object)->queue, &found->rules);
+    found->is_found = true;
+    return &found->rules;
+}
+
+static void
+put_effective_arguments(struct rows *r, const void *object)
+{
+    cell_put_rules(r, VIEW(object)->queue, rules_of(object));
+}
+
+static void
+put_policy(struct rows *r, const void *object)
+{
+    cell_put_policy(r, &rules_of(object)->policies[POLICY_USERS]);
+}
+
+static void
+put_operator_policy(struct rows *r, const void *object)
+{
+    cell_put_policy(r, &rules_of(object)->policies[POLICY_OPERATORS]);
+}
+
+static void
+put_policy_definition(struct rows *r, const void *object)
+{
+    cell_put_policy_definition(r, rules_of(object));
+}
+
 static void
 put_ready(struct rows *r, const void *object)
 {
@@ -186,6 +228,13 @@ const struct column queue_columns[] = {
     { "idle_seconds", put_idle, false,
       "Seconds since it was last declared or read from; none while it has consumers." },
     { "arguments", put_arguments, false, "Its arguments, as JSON." },
+    { "policy", put_policy, false, "The policy in force for it." },
+    { "operator_policy", put_operator_policy, false, "The operator policy in force for it." },
+    { "effective_policy_definition", put_policy_definition, false,
+      "The definitions of both together, as JSON." },
+    { QUEUE_DETAIL, put_effective_arguments, false,
+      "What it goes by: each argument in force, whether it comes from the queue's own arguments, "
+      "the policy or the operator policy, and from which. On a terminal in lines of their own." },
 };
 const size_t queue_column_count = sizeof(queue_columns) / sizeof(queue_columns[0]);
 
@@ -197,9 +246,12 @@ list_queues(struct broker *b, struct vhost *v, const struct selection *s, struct
     struct queue **queues = admin_queues(v, &count);
     qsort(queues, count, sizeof(struct queue *), name_order);
     for (size_t i = 0; i < count; i++) {
-        const struct queue_view view = view_of(queues[i]);
+        struct found_rules found = { 0 };
+        struct queue_view view = view_of(queues[i]);
+        view.found = &found;
         if (!atomic_load(&queues[i]->deleted))
             selection_put(s, r, &view);
+        queue_rules_fini(&found.rules);
     }
     admin_queues_release(queues, count);
 }

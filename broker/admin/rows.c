@@ -87,6 +87,13 @@ cell_put_json(struct rows *r, struct bytes json)
 }
 
 void
+cell_put_rows(struct rows *r, const struct rows *inner)
+{
+    cell_begin(r, CELL_ROWS);
+    escape(&r->text, buf_bytes(&inner->text));
+}
+
+void
 cell_put_table(struct rows *r, struct bytes table)
 {
     char text[64];

@@ -16,6 +16,7 @@ enum cell_kind {
     CELL_NUMBER = 'n',
     CELL_BOOL = 'b',
     CELL_JSON = 'j', /* A JSON value, on one line. */
+    CELL_ROWS = 'r', /* Rows of its own; the first is of names. */
 };
 
 struct rows {
@@ -36,6 +37,8 @@ void cell_put_json(struct rows *r, struct bytes json);
 
 /* A field table as JSON. A table that is too long to be shown becomes a text that says so. */
 void cell_put_table(struct rows *r, struct bytes table);
+
+void cell_put_rows(struct rows *r, const struct rows *inner);
 
 void rows_end(struct rows *r);
 

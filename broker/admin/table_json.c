@@ -1,6 +1,5 @@
 #include "broker/admin/table_json.h"
 
-#include "amqp/table.h"
 #include "broker/base/endian.h"
 #include "broker/config/text.h"
 
@@ -88,12 +87,27 @@ put_fields(struct buf *out, struct table_iterator i, bool is_named, size_t size_
     return out->size <= size_max;
 }
 
+static size_t
+end_of(const struct buf *out, size_t size_max)
+{
+    return SIZE_MAX - out->size < size_max ? SIZE_MAX : out->size + size_max;
+}
+
 bool
 table_json(struct buf *out, struct bytes table, size_t size_max)
 {
     const size_t start = out->size;
-    const size_t rest = SIZE_MAX - start < size_max ? SIZE_MAX : start + size_max;
-    if (put_fields(out, table_iterate(table), true, rest))
+    if (put_fields(out, table_iterate(table), true, end_of(out, size_max)))
+        return true;
+    out->size = start;
+    return false;
+}
+
+bool
+table_field_json(struct buf *out, const struct table_field *f, size_t size_max)
+{
+    const size_t start = out->size;
+    if (put_value(out, f, end_of(out, size_max)))
         return true;
     out->size = start;
     return false;

@@ -1,5 +1,6 @@
 #include "broker/cli/admin_commands.h"
 
+#include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/cli/render.h"
 #include "broker/cli/settings.h"
@@ -34,12 +35,21 @@
 
 static const struct option plain_options[] = { OPTIONS_OF_ALL };
 
-static const struct option vhost_options[] = {
+#define OPTION_VHOST                                                                               \
+    {                                                                                              \
+        .letter = 'p', .name = "vhost", .argument = "NAME",                                        \
+        .doc = "The virtual host that is listed. Default: /."                                      \
+    }
+
+static const struct option vhost_options[] = { OPTIONS_OF_ALL, OPTION_VHOST };
+
+/* In a virtual host, and with a column of details. */
+static const struct option detail_options[] = {
     OPTIONS_OF_ALL,
-    { .letter = 'p',
-      .name = "vhost",
-      .argument = "NAME",
-      .doc = "The virtual host that is listed. Default: /." },
+    OPTION_VHOST,
+    { .letter = 'v',
+      .name = "verbose",
+      .doc = "Add the column of details, which is the last one below." },
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -155,6 +165,30 @@ status_main(int argc, char **argv)
     return status;
 }
 
+static bool
+is_named(struct bytes words, const char *name)
+{
+    struct buf scratch = { 0 };
+    struct bytes word;
+    bool is_found = false;
+    while (!is_found && words_next(&words, &scratch, &word))
+        is_found = bytes_equal(word, bytes_of_string(name));
+    buf_fini(&scratch);
+    return is_found;
+}
+
+/* Behind the columns that are named, or else those that are shown by default. */
+static void
+put_detail(const struct listing *listing, struct buf *words)
+{
+    const bool is_any_named = words->size > 0;
+    for (size_t i = 0; i < *listing->column_count; i++)
+        if (!is_any_named && listing->columns[i].is_default)
+            words_put(words, bytes_of_string(listing->columns[i].name));
+    if (!is_named(buf_bytes(words), listing->detail))
+        words_put(words, bytes_of_string(listing->detail));
+}
+
 /* The columns are checked here, too: a wrong name is wrong usage, broker or not. */
 static int
 run_listing(const struct listing *listing, const struct command *command,
@@ -168,6 +202,8 @@ run_listing(const struct listing *listing, const struct command *command,
     int status = EXIT_USAGE;
     for (size_t i = 0; i < options->argument_count; i++)
         words_put(&words, bytes_of_string(options->arguments[i]));
+    if (listing->detail != NULL && options_has(options, "verbose"))
+        put_detail(listing, &words);
     if (selection_parse(&selection, listing->columns, *listing->column_count, buf_bytes(&words),
                         problem, sizeof(problem))) {
         buf_printf(&request, "list %s", listing->name);
@@ -185,12 +221,37 @@ run_listing(const struct listing *listing, const struct command *command,
 }
 
 static void
+page_of_columns(const struct listing *listing, struct buf *out)
+{
+    struct buf text = { 0 };
+    const char *separator = "";
+    buf_printf(&text, "Columns, of which these are shown if none is named: ");
+    for (size_t i = 0; i < *listing->column_count; i++) {
+        if (!listing->columns[i].is_default)
+            continue;
+        buf_printf(&text, "%s%s", separator, listing->columns[i].name);
+        separator = ", ";
+    }
+    buf_append(&text, ".", 2);
+    manual_paragraph(out, (const char *)text.data);
+    buf_fini(&text);
+}
+
+static void
 explain(const struct listing *listing, const struct command *command, struct buf *out)
 {
+    const bool is_text = help_form() == HELP_TEXT;
     options_help(command, out);
-    buf_printf(out, "\nColumns (those with a star are shown if none is named):\n");
+    if (is_text)
+        buf_printf(out, "\nColumns (those with a star are shown if none is named):\n");
+    else if (help_form() == HELP_PAGE)
+        page_of_columns(listing, out);
     for (size_t i = 0; i < *listing->column_count; i++) {
         const struct column *c = &listing->columns[i];
+        if (!is_text) {
+            manual_word(command, c->name, c->doc, out);
+            continue;
+        }
         buf_printf(out, "%s%s", c->is_default ? "* " : "  ", c->name);
         text_wrap(out, c->doc, HELP_INDENT);
     }
@@ -216,8 +277,12 @@ list_main(int argc, char **argv)
         .arguments = "[COLUMN]...",
         .argument_max = COLUMNS_MAX,
         .doc = doc,
-        .options = listing->in_vhost ? vhost_options : plain_options,
-        .option_count = listing->in_vhost ? COUNT(vhost_options) : COUNT(plain_options),
+        .options = listing->detail != NULL ? detail_options
+                   : listing->in_vhost     ? vhost_options
+                                           : plain_options,
+        .option_count = listing->detail != NULL ? COUNT(detail_options)
+                        : listing->in_vhost     ? COUNT(vhost_options)
+                                                : COUNT(plain_options),
     };
     switch (options_parse(&options, &command, argc, argv, &report)) {
     case OPTIONS_FINE:

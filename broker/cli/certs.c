@@ -1,6 +1,7 @@
 #include "broker/cli/certs.h"
 
 #include "broker/base/clock.h"
+#include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/config/text.h"
 #include "broker/core/config_value.h"
@@ -279,6 +280,13 @@ init_run(const struct options *options, struct buf *report)
 static int
 explain(FILE *stream)
 {
+    struct buf out = { 0 };
+    if (help_form() != HELP_TEXT) {
+        manual_command(&init_command, &out);
+        fwrite(out.data, 1, out.size, stream);
+        buf_fini(&out);
+        return EXIT_FINE;
+    }
     fprintf(stream, "Usage: railmq certs init [OPTION]... DIR\n\n"
                     "Commands:\n"
                     "  init     Make certificates for TLS to begin with.\n\n"

@@ -3,6 +3,8 @@
 #include "broker/auth/password.h"
 #include "broker/cli/options.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -34,18 +36,74 @@ read_line(char *line, size_t size)
     return true;
 }
 
+/* What ends or stops the command while the terminal does not echo, and the settings of the terminal
+ * with and without. They are set before the handler is, and only it looks at them then. */
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
+#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
+static struct termios echoing;
+static struct termios hidden;
+
+/* Whoever sits there gets the terminal back as it was, then the signal does what it always does.
+ * Only SIGTSTP leaves something to do after that: somebody has continued the command. */
+static void
+on_signal(int number)
+{
+    const int kept_errno = errno;
+    struct sigaction usual = { .sa_handler = SIG_DFL };
+    struct sigaction ours;
+    sigset_t set;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &echoing);
+    sigaction(number, &usual, &ours);
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    raise(number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    sigaction(number, &ours, NULL);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    errno = kept_errno;
+}
+
+/* Those that are ignored stay ignored. */
+static void
+signals_catch(struct sigaction before[SIGNALS])
+{
+    const struct sigaction catching = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    for (size_t i = 0; i < SIGNALS; i++) {
+        sigaction(signals[i], NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN)
+            sigaction(signals[i], &catching, NULL);
+    }
+}
+
+/* None may come between: the handler would hide again what is typed after it. */
+static void
+signals_release(const struct sigaction before[SIGNALS])
+{
+    sigset_t set;
+    sigset_t others;
+    sigemptyset(&set);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaddset(&set, signals[i]);
+    sigprocmask(SIG_BLOCK, &set, &others);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &echoing);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaction(signals[i], &before[i], NULL);
+    sigprocmask(SIG_SETMASK, &others, NULL);
+}
+
 static bool
 read_hidden(const char *prompt, char *line, size_t size)
 {
-    struct termios before;
-    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before) != 0)
+    struct sigaction before[SIGNALS];
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &echoing) != 0)
         return read_line(line, size);
-    struct termios hidden = before;
+    hidden = echoing;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     fprintf(stderr, "%s", prompt);
+    signals_catch(before);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
     const bool is_read = read_line(line, size);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    signals_release(before);
     fprintf(stderr, "\n");
     return is_read;
 }

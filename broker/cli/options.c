@@ -1,6 +1,7 @@
 #include "broker/cli/options.h"
 
 #include "broker/base/mem.h"
+#include "broker/cli/manual.h"
 #include "broker/config/text.h"
 #include "broker/core/config.h"
 
@@ -215,6 +216,17 @@ options_has(const struct options *o, const char *name)
     return false;
 }
 
+void
+option_doc(const struct option *option, struct buf *out)
+{
+    const struct config_field *field =
+        option->path == NULL ? NULL : config_field_find(option->path);
+    const char *text = option->doc == NULL && field != NULL ? field->doc : option->doc;
+    buf_append(out, text, text == NULL ? 0 : strlen(text));
+    if (field != NULL && field->fallback != NULL)
+        buf_printf(out, " Default: %s.", field->fallback);
+}
+
 static void
 option_describe(const struct option *option, struct buf *out)
 {
@@ -227,13 +239,8 @@ option_describe(const struct option *option, struct buf *out)
     if (option->repeats)
         buf_printf(out, " ...");
     buf_printf(out, "\n");
-    const struct config_field *field =
-        option->path == NULL ? NULL : config_field_find(option->path);
-    const char *text = option->doc == NULL && field != NULL ? field->doc : option->doc;
     struct buf doc = { 0 };
-    buf_append(&doc, text, text == NULL ? 0 : strlen(text));
-    if (field != NULL && field->fallback != NULL)
-        buf_printf(&doc, " Default: %s.", field->fallback);
+    option_doc(option, &doc);
     buf_append(&doc, "", 1);
     text_wrap(out, (const char *)doc.data, HELP_INDENT);
     buf_fini(&doc);
@@ -242,6 +249,10 @@ option_describe(const struct option *option, struct buf *out)
 void
 options_help(const struct command *command, struct buf *out)
 {
+    if (help_form() != HELP_TEXT) {
+        manual_command(command, out);
+        return;
+    }
     buf_printf(out, "Usage: %s [OPTION]...%s%s\n\n", command->name,
                command->arguments[0] == 0 ? "" : " ", command->arguments);
     text_wrap(out, command->doc, 0);

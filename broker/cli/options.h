@@ -66,7 +66,10 @@ const char *options_get(const struct options *o, const char *name);
 /* Whether the option is given at all. */
 bool options_has(const struct options *o, const char *name);
 
-/* Appends the help of the command. */
+/* Appends the help of the command, in the form that is chosen in manual.h. */
 void options_help(const struct command *command, struct buf *out);
+
+/* Appends what the help says of an option. */
+void option_doc(const struct option *option, struct buf *out);
 
 #endif

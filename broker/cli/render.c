@@ -6,6 +6,7 @@
 
 #define RENDER_COLUMNS_MAX 64u
 #define GAP 2u
+#define INNER_INDENT 4u
 /* Columns of a status: its names, and where values begin. */
 #define NAME_INDENT 2u
 #define VALUE_INDENT 28u
@@ -64,6 +65,8 @@ put_csv(struct buf *out, struct bytes text)
     buf_append(out, "\"", 1);
 }
 
+static void put_objects(struct bytes rows, const char *line_end, struct buf *out);
+
 static void
 put_json(struct buf *out, const struct cell *cell)
 {
@@ -76,6 +79,9 @@ put_json(struct buf *out, const struct cell *cell)
     case CELL_TEXT:
         text_json(out, cell->text);
         break;
+    case CELL_ROWS:
+        put_objects(cell->text, "", out);
+        break;
     case CELL_NONE:
         buf_printf(out, "null");
         break;
@@ -85,7 +91,11 @@ put_json(struct buf *out, const struct cell *cell)
 struct columns {
     size_t widths[RENDER_COLUMNS_MAX];
     bool is_text[RENDER_COLUMNS_MAX]; /* Or a number, which is set to the right. */
+    bool is_rows[RENDER_COLUMNS_MAX]; /* It stands below the line. */
+    struct columns *inner;            /* Of such rows. */
 };
+
+static void measure_inner(struct bytes rows, struct columns *columns);
 
 static void
 measure_row(struct bytes row, bool is_header, struct columns *columns, struct buf *scratch)
@@ -93,6 +103,11 @@ measure_row(struct bytes row, bool is_header, struct columns *columns, struct bu
     struct cell cell;
     struct buf plain = { 0 };
     for (size_t i = 0; i < RENDER_COLUMNS_MAX && row_next(&row, scratch, &cell); i++) {
+        if (cell.kind == CELL_ROWS && columns->inner != NULL) {
+            columns->is_rows[i] = true;
+            measure_inner(cell.text, columns->inner);
+            continue;
+        }
         plain.size = 0;
         text_plain(&plain, cell.text);
         const size_t width = width_of(buf_bytes(&plain));
@@ -104,13 +119,27 @@ measure_row(struct bytes row, bool is_header, struct columns *columns, struct bu
     buf_fini(&plain);
 }
 
+/* Without the names of the columns. */
 static void
-put_table_row(struct bytes row, const struct columns *columns, struct buf *scratch, struct buf *out)
+measure_inner(struct bytes rows, struct columns *columns)
+{
+    struct buf scratch = { 0 };
+    struct bytes row;
+    rows_next(&rows, &row);
+    while (rows_next(&rows, &row))
+        measure_row(row, false, columns, &scratch);
+    buf_fini(&scratch);
+}
+
+static void
+put_cells(struct bytes row, const struct columns *columns, struct buf *scratch, struct buf *out)
 {
     struct cell cell;
     struct buf plain = { 0 };
     size_t owed = 0; /* Spaces, if anything follows. */
     for (size_t i = 0; i < RENDER_COLUMNS_MAX && row_next(&row, scratch, &cell); i++) {
+        if (columns->is_rows[i])
+            continue;
         plain.size = 0;
         text_plain(&plain, cell.text);
         const size_t missing = columns->widths[i] - width_of(buf_bytes(&plain));
@@ -118,14 +147,41 @@ put_table_row(struct bytes row, const struct columns *columns, struct buf *scrat
         buf_append_bytes(out, buf_bytes(&plain));
         owed = GAP + (columns->is_text[i] ? missing : 0);
     }
-    buf_append(out, "\n", 1);
     buf_fini(&plain);
+}
+
+static void
+put_inner(struct bytes rows, const struct columns *columns, struct buf *out)
+{
+    struct buf scratch = { 0 };
+    struct bytes row;
+    rows_next(&rows, &row);
+    while (rows_next(&rows, &row)) {
+        put_spaces(out, INNER_INDENT);
+        put_cells(row, columns, &scratch, out);
+        while (out->data[out->size - 1] == ' ')
+            out->size--;
+        buf_append(out, "\n", 1);
+    }
+    buf_fini(&scratch);
+}
+
+static void
+put_table_row(struct bytes row, const struct columns *columns, struct buf *scratch, struct buf *out)
+{
+    struct cell cell;
+    put_cells(row, columns, scratch, out);
+    buf_append(out, "\n", 1);
+    while (row_next(&row, scratch, &cell))
+        if (cell.kind == CELL_ROWS)
+            put_inner(cell.text, columns->inner, out);
 }
 
 static void
 render_table(struct bytes rows, bool has_header, struct buf *out)
 {
-    struct columns columns = { 0 };
+    struct columns inner = { 0 };
+    struct columns columns = { .inner = &inner };
     struct buf scratch = { 0 };
     struct bytes row;
     bool is_header = true;
@@ -137,6 +193,21 @@ render_table(struct bytes rows, bool has_header, struct buf *out)
         if (!is_header || has_header)
             put_table_row(row, &columns, &scratch, out);
     buf_fini(&scratch);
+}
+
+/* Rows in a cell become JSON, so that they stay in it. */
+static void
+put_separated(const struct cell *cell, bool is_csv, struct buf *out)
+{
+    struct buf json = { 0 };
+    if (cell->kind == CELL_ROWS)
+        put_json(&json, cell);
+    const struct bytes text = cell->kind == CELL_ROWS ? buf_bytes(&json) : cell->text;
+    if (is_csv)
+        put_csv(out, text);
+    else
+        text_plain(out, text);
+    buf_fini(&json);
 }
 
 static void
@@ -153,10 +224,7 @@ render_separated(struct bytes rows, bool is_csv, bool has_header, struct buf *ou
             if (!is_first)
                 buf_append(out, is_csv ? "," : "\t", 1);
             is_first = false;
-            if (is_csv)
-                put_csv(out, cell.text);
-            else
-                text_plain(out, cell.text);
+            put_separated(&cell, is_csv, out);
         }
         buf_append(out, "\n", 1);
     }
@@ -184,7 +252,7 @@ put_object(struct bytes names, struct bytes row, struct buf *scratch, struct buf
 }
 
 static void
-render_json(struct bytes rows, struct buf *out)
+put_objects(struct bytes rows, const char *line_end, struct buf *out)
 {
     struct buf scratch = { 0 };
     struct bytes names;
@@ -193,10 +261,10 @@ render_json(struct bytes rows, struct buf *out)
         names = BYTES_NONE;
     buf_append(out, "[", 1);
     for (bool is_first = true; rows_next(&rows, &row); is_first = false) {
-        buf_printf(out, is_first ? "\n" : ",\n");
+        buf_printf(out, "%s%s", is_first ? "" : ",", line_end);
         put_object(names, row, &scratch, out);
     }
-    buf_printf(out, "\n]\n");
+    buf_printf(out, "%s]", line_end);
     buf_fini(&scratch);
 }
 
@@ -214,7 +282,8 @@ render_listing(struct bytes rows, enum render_format format, bool has_header, st
         render_separated(rows, true, has_header, out);
         break;
     case RENDER_JSON:
-        render_json(rows, out);
+        put_objects(rows, "\n", out);
+        buf_append(out, "\n", 1);
         break;
     }
 }

@@ -2,6 +2,7 @@
 
 #include "broker/base/log.h"
 #include "broker/cli/check_tls.h"
+#include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/config/config_file.h"
 #include "broker/config/text.h"
@@ -333,17 +334,24 @@ settings_check(int argc, char **argv)
 static void
 field_describe(const struct config_field *field, const char *prefix, struct buf *out)
 {
-    buf_printf(out, "  %s%s", prefix, field->path);
-    if (field->fallback != NULL)
-        buf_printf(out, ": %s", field->fallback);
-    buf_printf(out, "\n");
+    struct buf name = { 0 };
     struct buf doc = { 0 };
+    buf_printf(&name, "%s%s", prefix, field->path);
+    if (field->fallback != NULL)
+        buf_printf(&name, ": %s", field->fallback);
+    buf_append(&name, "", 1);
     buf_printf(&doc, "%s", field->doc);
     if (field->kind->number != NULL)
         buf_printf(&doc, " Must be %s between %s and %s.", field->kind->what, field->min,
                    field->max);
     buf_append(&doc, "", 1);
-    text_wrap(out, (const char *)doc.data, HELP_INDENT);
+    if (help_form() == HELP_PAGE) {
+        manual_item(out, (const char *)name.data, (const char *)doc.data);
+    } else {
+        buf_printf(out, "  %s\n", (const char *)name.data);
+        text_wrap(out, (const char *)doc.data, HELP_INDENT);
+    }
+    buf_fini(&name);
     buf_fini(&doc);
 }
 
@@ -361,15 +369,34 @@ static const char settings_example[] = "version: 1\n"
                                        "limits:\n"
                                        "  memory_high_watermark: 60%\n";
 
+static const char settings_rules[] =
+    "The configuration file is YAML. The key \"version: 1\" is required; all others have "
+    "the defaults shown. Values may contain ${env:NAME}, ${env:NAME:-default}, "
+    "${file:/path} and ${cred:name}; $$ is a plain $. Check a file with railmq check.";
+
+static void
+page_begin(struct buf *out)
+{
+    buf_printf(out, ".SH NAME\nrailmq.yaml \\- configuration of the message broker Rail\n"
+                    ".SH DESCRIPTION\n");
+    manual_paragraph(out, settings_rules);
+    manual_paragraph(out, "It may also say what exists: users, virtual hosts, exchanges, queues, "
+                          "bindings, policies and permissions. That is described in "
+                          "/usr/share/doc/railmq/CONFIGURATION.md.");
+    buf_printf(out, ".SH EXAMPLE\n");
+    manual_verbatim(out, settings_example);
+    buf_printf(out, ".SH KEYS\n");
+}
+
 void
 settings_help(struct buf *out)
 {
-    text_wrap(out,
-              "The configuration file is YAML. The key \"version: 1\" is required; all others have "
-              "the defaults shown. Values may contain ${env:NAME}, ${env:NAME:-default}, "
-              "${file:/path} and ${cred:name}; $$ is a plain $. Check a file with railmq check.",
-              0);
-    buf_printf(out, "\nExample:\n\n%s\nKeys:\n", settings_example);
+    if (help_form() == HELP_PAGE) {
+        page_begin(out);
+    } else {
+        text_wrap(out, settings_rules, 0);
+        buf_printf(out, "\nExample:\n\n%s\nKeys:\n", settings_example);
+    }
     for (size_t i = 0; i < config_field_count; i++) {
         if (!config_fields[i].hidden)
             field_describe(&config_fields[i], "", out);

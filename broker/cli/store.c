@@ -1,5 +1,6 @@
 #include "broker/cli/store.h"
 
+#include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
 #include "broker/cli/store_commands.h"
@@ -142,6 +143,12 @@ static int
 explain(void)
 {
     struct buf out = { 0 };
+    if (help_form() != HELP_TEXT) {
+        for (size_t i = 0; i < COUNT(commands); i++)
+            manual_command(&commands[i].command, &out);
+        print(stdout, &out);
+        return EXIT_FINE;
+    }
     buf_printf(&out, "Usage: railmq store COMMAND [OPTION]...\n\nCommands:\n");
     for (size_t i = 0; i < COUNT(commands); i++) {
         buf_printf(&out, "  %s", commands[i].name);

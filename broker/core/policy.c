@@ -239,9 +239,9 @@ fits(enum policy_apply_to apply_to, enum policy_target target)
 
 bool
 policy_for(struct policies *p, struct bytes vhost, struct bytes name, enum policy_target target,
-           struct buf *definition, struct buf *operator_definition)
+           struct policy_in_force found[POLICY_SORTS])
 {
-    const struct policy *best[2] = { NULL, NULL };
+    const struct policy *best[POLICY_SORTS] = { NULL, NULL };
     lock_acquire(&p->lock);
     LIST_FOREACH (link, &p->all) {
         const struct policy *policy = LIST_CONTAINER(link, struct policy, in_all);
@@ -252,12 +252,24 @@ policy_for(struct policies *p, struct bytes vhost, struct bytes name, enum polic
         if (pattern_matches(policy->pattern, name))
             *sort = policy;
     }
-    if (best[0] != NULL)
-        buf_append_bytes(definition, best[0]->spec.definition);
-    if (best[1] != NULL)
-        buf_append_bytes(operator_definition, best[1]->spec.definition);
+    for (size_t sort = 0; sort < POLICY_SORTS; sort++) {
+        found[sort] = (struct policy_in_force){ 0 };
+        if (best[sort] == NULL)
+            continue;
+        buf_append_bytes(&found[sort].name, best[sort]->spec.name);
+        buf_append_bytes(&found[sort].definition, best[sort]->spec.definition);
+    }
     lock_release(&p->lock);
-    return best[0] != NULL || best[1] != NULL;
+    return best[POLICY_USERS] != NULL || best[POLICY_OPERATORS] != NULL;
+}
+
+void
+policies_in_force_fini(struct policy_in_force found[POLICY_SORTS])
+{
+    for (size_t sort = 0; sort < POLICY_SORTS; sort++) {
+        buf_fini(&found[sort].name);
+        buf_fini(&found[sort].definition);
+    }
 }
 
 void

@@ -69,10 +69,23 @@ uint64_t policy_delete(struct policies *p, struct bytes vhost, bool is_operators
 /* Of a vhost that is deleted. */
 uint64_t policies_delete_vhost(struct policies *p, struct bytes vhost);
 
-/* The definitions in force for the object, appended; either may stay empty. False if no policy is.
- */
+enum policy_sort {
+    POLICY_USERS,
+    POLICY_OPERATORS,
+    POLICY_SORTS,
+};
+
+/* Copies; both are empty if there is none of the sort. */
+struct policy_in_force {
+    struct buf name;
+    struct buf definition;
+};
+
+/* What is in force for the object, by sort. False if nothing is. Call policies_in_force_fini in any
+ * case. */
 bool policy_for(struct policies *p, struct bytes vhost, struct bytes name,
-                enum policy_target target, struct buf *definition, struct buf *operator_definition);
+                enum policy_target target, struct policy_in_force found[POLICY_SORTS]);
+void policies_in_force_fini(struct policy_in_force found[POLICY_SORTS]);
 
 /* Calls `each` for all, by vhost, sort and name, with the lock held: it must not call back. */
 void policies_each(struct policies *p,

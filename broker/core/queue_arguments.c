@@ -3,6 +3,7 @@
 #include "amqp/table.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #define DURATION_MAX_MS INT64_C(315360000000) /* Ten years. */
@@ -208,6 +209,36 @@ arguments_check(struct bytes table, const char *subject, struct amqp_exception *
     return true;
 }
 
+/* In the order of enum queue_rule. */
+static const struct rule {
+    const char *name;
+    size_t offset; /* Of a number in struct queue_arguments. */
+} rules[QUEUE_RULES] = {
+    [RULE_MESSAGE_TTL] = { "x-message-ttl", offsetof(struct queue_arguments, message_ttl_ms) },
+    [RULE_EXPIRES] = { "x-expires", offsetof(struct queue_arguments, expires_ms) },
+    [RULE_MAX_LENGTH] = { "x-max-length", offsetof(struct queue_arguments, max_length) },
+    [RULE_MAX_LENGTH_BYTES] = { "x-max-length-bytes",
+                                offsetof(struct queue_arguments, max_length_bytes) },
+    [RULE_DELIVERY_LIMIT] = { "x-delivery-limit",
+                              offsetof(struct queue_arguments, delivery_limit) },
+    [RULE_OVERFLOW] = { "x-overflow", 0 },
+    [RULE_DEAD_LETTER_EXCHANGE] = { "x-dead-letter-exchange", 0 },
+    [RULE_DEAD_LETTER_KEY] = { "x-dead-letter-routing-key", 0 },
+    [RULE_DEAD_LETTER_STRATEGY] = { "x-dead-letter-strategy", 0 },
+};
+
+static uint64_t *
+rule_number(struct queue_arguments *a, enum queue_rule rule)
+{
+    return (uint64_t *)(void *)((uint8_t *)a + rules[rule].offset);
+}
+
+static const char *
+policy_key(enum queue_rule rule)
+{
+    return rules[rule].name + 2;
+}
+
 static uint64_t
 integer_or(struct bytes table, const char *name, uint64_t fallback)
 {
@@ -254,14 +285,13 @@ queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost
     *out = (struct queue_arguments){
         .type = type_of(table),
         .max_priority = (uint8_t)integer_or(table, "x-max-priority", 0),
-        .max_length = integer_or(table, "x-max-length", UINT64_MAX),
-        .max_length_bytes = integer_or(table, "x-max-length-bytes", UINT64_MAX),
-        .message_ttl_ms = integer_or(table, "x-message-ttl", UINT64_MAX),
-        .expires_ms = integer_or(table, "x-expires", UINT64_MAX),
-        .delivery_limit = integer_or(table, "x-delivery-limit", UINT64_MAX),
         .consumer_timeout_ms = integer_or(table, "x-consumer-timeout", UINT64_MAX),
     };
-    out->has_overflow = find(table, "x-overflow", &f);
+    for (size_t i = 0; i < QUEUE_RULES; i++)
+        out->sources[i] = find(table, rules[i].name, &f) ? RULE_OF_ARGUMENT : RULE_OF_NOBODY;
+    for (size_t i = 0; i < QUEUE_RULE_NUMBERS; i++)
+        *rule_number(out, (enum queue_rule)i) = integer_or(table, rules[i].name, UINT64_MAX);
+    out->has_overflow = out->sources[RULE_OVERFLOW] == RULE_OF_ARGUMENT;
     out->overflow = overflow_of(table, out->type);
     out->has_dead_letter_exchange =
         text_of(table, "x-dead-letter-exchange", &out->dead_letter_exchange);
@@ -273,21 +303,68 @@ queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost
     return true;
 }
 
-static uint64_t
-least_of(uint64_t argument, const char *name, struct bytes policy, struct bytes operator_policy)
+const char *
+queue_rule_name(enum queue_rule rule)
 {
-    uint64_t least = integer_or(policy, name, UINT64_MAX);
-    const uint64_t most = integer_or(operator_policy, name, UINT64_MAX);
-    if (most < least)
-        least = most;
-    return argument < least ? argument : least;
+    return rules[rule].name;
+}
+
+enum queue_rule
+queue_rule_find(struct bytes name)
+{
+    size_t i = 0;
+    while (i < QUEUE_RULES && !bytes_equal(name, bytes_of_string(rules[i].name)))
+        i++;
+    return (enum queue_rule)i;
+}
+
+void
+queue_rule_value(const struct queue_arguments *a, enum queue_rule rule, int64_t *number,
+                 struct bytes *text)
+{
+    struct queue_arguments copy = *a;
+    if (rule < QUEUE_RULE_NUMBERS) {
+        const uint64_t value = *rule_number(&copy, rule);
+        *number = value > INT64_MAX ? -1 : (int64_t)value;
+    } else if (rule == RULE_OVERFLOW) {
+        *text = bytes_of_string(overflow_words[a->overflow]);
+    } else if (rule == RULE_DEAD_LETTER_EXCHANGE) {
+        *text = a->dead_letter_exchange;
+    } else if (rule == RULE_DEAD_LETTER_KEY) {
+        *text = a->dead_letter_key;
+    } else {
+        *text = bytes_of_string(strategy_words[a->dead_letters_at_least_once]);
+    }
+}
+
+/* The smaller number counts; of equals, the one that was there first. */
+static void
+number_limit(struct queue_arguments *a, enum queue_rule rule, struct bytes policy,
+             enum rule_source source)
+{
+    uint64_t *number = rule_number(a, rule);
+    const uint64_t limit = integer_or(policy, policy_key(rule), UINT64_MAX);
+    if (limit >= *number)
+        return;
+    *number = limit;
+    a->sources[rule] = (uint8_t)source;
+}
+
+/* True if the policy has the text, which is from now on what counts. */
+static bool
+text_set(struct queue_arguments *a, enum queue_rule rule, struct bytes policy, struct bytes *out)
+{
+    if (!text_of(policy, policy_key(rule), out))
+        return false;
+    a->sources[rule] = RULE_OF_POLICY;
+    return true;
 }
 
 static enum queue_overflow
-policy_overflow(struct bytes policy, const struct queue_arguments *a)
+policy_overflow(struct bytes policy, struct queue_arguments *a)
 {
     struct bytes word;
-    if (!text_of(policy, "overflow", &word))
+    if (!text_set(a, RULE_OVERFLOW, policy, &word))
         return a->overflow;
     if (bytes_equal(word, BYTES_LITERAL("reject-publish")))
         return OVERFLOW_REJECT_PUBLISH;
@@ -301,20 +378,18 @@ queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
                            struct bytes operator_policy)
 {
     struct bytes strategy;
-    a->max_length = least_of(a->max_length, "max-length", policy, operator_policy);
-    a->max_length_bytes =
-        least_of(a->max_length_bytes, "max-length-bytes", policy, operator_policy);
-    a->message_ttl_ms = least_of(a->message_ttl_ms, "message-ttl", policy, operator_policy);
-    a->expires_ms = least_of(a->expires_ms, "expires", policy, operator_policy);
-    a->delivery_limit = least_of(a->delivery_limit, "delivery-limit", policy, operator_policy);
+    for (size_t i = 0; i < QUEUE_RULE_NUMBERS; i++) {
+        number_limit(a, (enum queue_rule)i, policy, RULE_OF_POLICY);
+        number_limit(a, (enum queue_rule)i, operator_policy, RULE_OF_OPERATOR_POLICY);
+    }
     if (!a->has_overflow || a->type == QUEUE_QUORUM)
         a->overflow = policy_overflow(policy, a);
     if (!a->has_dead_letter_exchange)
         a->has_dead_letter_exchange =
-            text_of(policy, "dead-letter-exchange", &a->dead_letter_exchange);
+            text_set(a, RULE_DEAD_LETTER_EXCHANGE, policy, &a->dead_letter_exchange);
     if (!a->has_dead_letter_key)
-        a->has_dead_letter_key = text_of(policy, "dead-letter-routing-key", &a->dead_letter_key);
-    if (text_of(policy, "dead-letter-strategy", &strategy))
+        a->has_dead_letter_key = text_set(a, RULE_DEAD_LETTER_KEY, policy, &a->dead_letter_key);
+    if (text_set(a, RULE_DEAD_LETTER_STRATEGY, policy, &strategy))
         a->dead_letters_at_least_once = bytes_equal(strategy, BYTES_LITERAL("at-least-once"));
 }
 

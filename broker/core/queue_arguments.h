@@ -20,6 +20,29 @@ enum queue_overflow {
     OVERFLOW_REJECT_PUBLISH_DLX, /* What is rejected is dead-lettered besides. */
 };
 
+/* What both arguments and policies may say. Numbers come first. */
+enum queue_rule {
+    RULE_MESSAGE_TTL,
+    RULE_EXPIRES,
+    RULE_MAX_LENGTH,
+    RULE_MAX_LENGTH_BYTES,
+    RULE_DELIVERY_LIMIT,
+    RULE_OVERFLOW,
+    RULE_DEAD_LETTER_EXCHANGE,
+    RULE_DEAD_LETTER_KEY,
+    RULE_DEAD_LETTER_STRATEGY,
+    QUEUE_RULES,
+    QUEUE_RULE_NUMBERS = RULE_OVERFLOW,
+};
+
+/* Who has said it. */
+enum rule_source {
+    RULE_OF_NOBODY,
+    RULE_OF_ARGUMENT,
+    RULE_OF_POLICY,
+    RULE_OF_OPERATOR_POLICY,
+};
+
 /* UINT64_MAX stands for "no limit" throughout. Texts point into the tables they were read from. */
 struct queue_arguments {
     enum queue_type type;
@@ -40,6 +63,7 @@ struct queue_arguments {
     bool dead_letters_at_least_once; /* Counts only with overflow reject-publish. */
     struct bytes dead_letter_exchange;
     struct bytes dead_letter_key;
+    uint8_t sources[QUEUE_RULES]; /* Of enum rule_source. */
 };
 
 /* Of a queue that is declared without any. */
@@ -59,6 +83,17 @@ bool queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes 
  * only. Texts of the result may point into the tables. */
 void queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
                                 struct bytes operator_policy);
+
+/* "x-max-length"; policies leave the "x-" out. */
+const char *queue_rule_name(enum queue_rule rule);
+
+/* The rule that an argument of that name sets; QUEUE_RULES if it is another argument. */
+enum queue_rule queue_rule_find(struct bytes name);
+
+/* What a rule is in the end; meaningful if its source is somebody. `number` only if the rule is one
+ * below QUEUE_RULE_NUMBERS, negative for "no limit"; else `text`. */
+void queue_rule_value(const struct queue_arguments *a, enum queue_rule rule, int64_t *number,
+                      struct bytes *text);
 
 /* Checks what goes beside the arguments: some types of queue are always durable and shared. False
  * with 406 in `ex`. */

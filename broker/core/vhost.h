@@ -13,9 +13,9 @@
 #include "broker/base/lock.h"
 #include "broker/base/map.h"
 #include "broker/core/exchange.h"
+#include "broker/core/policy.h"
 #include "broker/core/queue.h"
 
-struct policies;
 struct vhost_spec;
 
 struct vhost {
@@ -66,6 +66,19 @@ void vhost_destroy(struct vhost *v);
 
 /* Policies have changed: all queues and exchanges go by the new ones from now on. */
 void vhost_apply_policies(struct vhost *v);
+
+/* What a queue goes by: its arguments with the policies that are in force for it. Texts of the
+ * arguments point into the queue and the policies. */
+struct queue_rules {
+    struct queue_arguments arguments;
+    struct policy_in_force policies[POLICY_SORTS];
+};
+
+/* Says what vhost_apply_policies would make of the queue now; it is what that calls. False if
+ * policies are not for such a queue. The caller has a reference. Call queue_rules_fini in any
+ * case. */
+bool queue_rules_find(const struct queue *q, struct queue_rules *out);
+void queue_rules_fini(struct queue_rules *rules);
 
 /* Everything in it goes, from the store too. Returns a ticket. */
 uint64_t vhost_clear(struct vhost *v);

@@ -160,14 +160,14 @@ exchange_equivalent(const struct exchange *x, const struct exchange_spec *spec,
 static void
 exchange_apply_policies(struct vhost *v, struct exchange *x) REQUIRES(v->topology)
 {
-    struct buf definitions[2] = { { 0 }, { 0 } };
+    struct policy_in_force found[POLICY_SORTS];
     struct table_field f;
     struct bytes alternate = BYTES_NONE;
     if (v->policies == NULL)
         return;
-    if (policy_for(v->policies, v->name, x->name, POLICY_FOR_EXCHANGE, &definitions[0],
-                   &definitions[1]) &&
-        table_find(buf_bytes(&definitions[0]), BYTES_LITERAL("alternate-exchange"), &f) &&
+    if (policy_for(v->policies, v->name, x->name, POLICY_FOR_EXCHANGE, found) &&
+        table_find(buf_bytes(&found[POLICY_USERS].definition), BYTES_LITERAL("alternate-exchange"),
+                   &f) &&
         f.tag == 'S')
         alternate = f.value;
     const bool is_news = !bytes_equal(alternate, x->policy_alternate);
@@ -176,8 +176,7 @@ exchange_apply_policies(struct vhost *v, struct exchange *x) REQUIRES(v->topolog
         x->policy_alternate = alternate.size == 0 ? BYTES_NONE : bytes_copy(alternate);
         exchange_changed(x);
     }
-    buf_fini(&definitions[0]);
-    buf_fini(&definitions[1]);
+    policies_in_force_fini(found);
 }
 
 void

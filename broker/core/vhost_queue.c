@@ -55,33 +55,43 @@ queue_equivalent(const struct queue *q, const struct queue_spec *spec, uint64_t 
            queue_arguments_equivalent(spec->arguments, q->arguments, q->name, q->vhost->name, ex);
 }
 
-/* Arguments and policies together. Texts of the result point into the buffers, and the arguments.
- */
+/* Arguments and policies together. Texts of the result point into both. */
 static void
 add_policies(const struct vhost *v, struct bytes name, struct queue_arguments *a,
-             struct buf definitions[2])
+             struct policy_in_force found[POLICY_SORTS])
 {
     const enum policy_target target =
         a->type == QUEUE_QUORUM ? POLICY_FOR_QUORUM_QUEUE : POLICY_FOR_CLASSIC_QUEUE;
-    if (v->policies != NULL &&
-        policy_for(v->policies, v->name, name, target, &definitions[0], &definitions[1]))
-        queue_arguments_add_policy(a, buf_bytes(&definitions[0]), buf_bytes(&definitions[1]));
+    if (v->policies != NULL && policy_for(v->policies, v->name, name, target, found))
+        queue_arguments_add_policy(a, buf_bytes(&found[POLICY_USERS].definition),
+                                   buf_bytes(&found[POLICY_OPERATORS].definition));
+}
+
+bool
+queue_rules_find(const struct queue *q, struct queue_rules *out)
+{
+    struct amqp_exception ex;
+    *out = (struct queue_rules){ .arguments = QUEUE_ARGUMENTS_NONE };
+    if (q->delays_for.size > 0 ||
+        !queue_arguments_parse(q->arguments, q->name, q->vhost->name, &out->arguments, &ex))
+        return false;
+    add_policies(q->vhost, q->name, &out->arguments, out->policies);
+    return true;
+}
+
+void
+queue_rules_fini(struct queue_rules *rules)
+{
+    policies_in_force_fini(rules->policies);
 }
 
 void
 queue_apply_policies(struct queue *q)
 {
-    struct queue_arguments a;
-    struct amqp_exception ex;
-    struct buf definitions[2] = { { 0 }, { 0 } };
-    if (q->delays_for.size > 0)
-        return;
-    if (!queue_arguments_parse(q->arguments, q->name, q->vhost->name, &a, &ex))
-        return;
-    add_policies(q->vhost, q->name, &a, definitions);
-    queue_set_limits(q, &a);
-    buf_fini(&definitions[0]);
-    buf_fini(&definitions[1]);
+    struct queue_rules rules;
+    if (queue_rules_find(q, &rules))
+        queue_set_limits(q, &rules.arguments);
+    queue_rules_fini(&rules);
 }
 
 static struct queue *
@@ -173,7 +183,7 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
     *ticket = 0;
     *created = false;
     struct queue_spec parsed = *spec;
-    struct buf definitions[2] = { { 0 }, { 0 } };
+    struct policy_in_force found[POLICY_SORTS] = { 0 };
     struct buf typed = { 0 };
     add_default_type(v, &parsed, &typed);
     spec = &parsed;
@@ -188,7 +198,7 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
              queue_type_allows(&parsed.effective, spec->durable, spec->owner != 0,
                                spec->auto_delete, spec->name, v->name, ex);
         if (ok) {
-            add_policies(v, spec->name, &parsed.effective, definitions);
+            add_policies(v, spec->name, &parsed.effective, found);
             q = queue_insert(v, &parsed);
             *created = true;
         }
@@ -199,8 +209,7 @@ vhost_declare_queue(struct vhost *v, const struct queue_spec *spec, uint64_t con
         *out = q;
     }
     rwlock_write_end(&v->topology);
-    buf_fini(&definitions[0]);
-    buf_fini(&definitions[1]);
+    policies_in_force_fini(found);
     buf_fini(&typed);
     return ok;
 }

@@ -46,19 +46,20 @@ RUN(run_channels, OF_WORKERS(visit_channels))
 RUN(run_consumers, OF_WORKERS(visit_consumers))
 
 const struct listing listings[] = {
-    { "queues", "Queues of a virtual host.", true, queue_columns, &queue_column_count, run_queues },
-    { "exchanges", "Exchanges of a virtual host.", true, exchange_columns, &exchange_column_count,
-      run_exchanges },
+    { "queues", "Queues of a virtual host.", true, QUEUE_DETAIL, queue_columns, &queue_column_count,
+      run_queues },
+    { "exchanges", "Exchanges of a virtual host.", true, NULL, exchange_columns,
+      &exchange_column_count, run_exchanges },
     { "bindings",
       "Bindings of a virtual host. Those from the default exchange, which every queue has under "
       "its name, are left out.",
-      true, binding_columns, &binding_column_count, run_bindings },
-    { "vhosts", "Virtual hosts.", false, vhost_columns, &vhost_column_count, run_vhosts },
-    { "connections", "Connections of clients.", false, connection_columns, &connection_column_count,
-      run_connections },
-    { "channels", "Channels of all connections.", false, channel_columns, &channel_column_count,
-      run_channels },
-    { "consumers", "Consumers of the queues of a virtual host.", true, consumer_columns,
+      true, NULL, binding_columns, &binding_column_count, run_bindings },
+    { "vhosts", "Virtual hosts.", false, NULL, vhost_columns, &vhost_column_count, run_vhosts },
+    { "connections", "Connections of clients.", false, NULL, connection_columns,
+      &connection_column_count, run_connections },
+    { "channels", "Channels of all connections.", false, NULL, channel_columns,
+      &channel_column_count, run_channels },
+    { "consumers", "Consumers of the queues of a virtual host.", true, NULL, consumer_columns,
       &consumer_column_count, run_consumers },
 };
 const size_t listing_count = sizeof(listings) / sizeof(listings[0]);

@@ -13,7 +13,8 @@ struct server;
 struct listing {
     const char *name; /* "queues", of railmq list-queues. */
     const char *doc;
-    bool in_vhost; /* It is asked for one virtual host. */
+    bool in_vhost;      /* It is asked for one virtual host. */
+    const char *detail; /* The column that --verbose adds; NULL if there is no such option. */
     const struct column *columns;
     const size_t *column_count;
     /* Appends the rows. `vhost` is the name of one that exists, or empty. False with a line for

@@ -21,10 +21,14 @@ FILES = {
     'usr/bin/railmq': 0o755,
     'usr/lib/systemd/system/railmq.service': 0o644,
     'usr/lib/sysusers.d/railmq.conf': 0o644,
+    'usr/share/bash-completion/completions/railmq': 0o644,
+    'usr/share/doc/railmq/CONFIGURATION.md': 0o644,
     'usr/share/doc/railmq/FEATURES.md': 0o644,
     'usr/share/doc/railmq/OPERATIONS.md': 0o644,
     'usr/share/doc/railmq/README.md': 0o644,
     'usr/share/doc/railmq/copyright': 0o644,
+    'usr/share/man/man1/railmq.1.gz': 0o644,
+    'usr/share/man/man5/railmq.yaml.5.gz': 0o644,
 }
 LIBRARIES = ['libc6', 'libmicrohttpd12', 'libpcre2-8-0', 'librocksdb7.8', 'libssl3', 'libxxhash0',
              'libyaml-0-2']

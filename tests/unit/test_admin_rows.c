@@ -56,6 +56,42 @@ test_cells_come_back(void **state)
 }
 
 static void
+test_rows_in_a_cell(void **state)
+{
+    struct rows inner = { 0 };
+    struct rows r = { 0 };
+    struct buf scratch = { 0 };
+    struct buf inner_scratch = { 0 };
+    struct bytes row;
+    struct bytes inner_row;
+    struct cell cell;
+    const struct bytes nasty = BYTES_LITERAL("a\tb\nc\\t");
+    (void)state;
+    cell_put_string(&inner, "name");
+    rows_end(&inner);
+    cell_put_text(&inner, nasty);
+    rows_end(&inner);
+    cell_put_rows(&r, &inner);
+    cell_put_bool(&r, true);
+    rows_end(&r);
+    struct bytes text = buf_bytes(&r.text);
+    assert_true(rows_next(&text, &row));
+    assert_int_equal(text.size, 0);
+    assert_true(row_next(&row, &scratch, &cell));
+    assert_int_equal(cell.kind, CELL_ROWS);
+    assert_true(rows_next(&cell.text, &inner_row));
+    expect_cell(&inner_row, &inner_scratch, CELL_TEXT, BYTES_LITERAL("name"));
+    assert_true(rows_next(&cell.text, &inner_row));
+    expect_cell(&inner_row, &inner_scratch, CELL_TEXT, nasty);
+    assert_false(rows_next(&cell.text, &inner_row));
+    expect_cell(&row, &scratch, CELL_BOOL, BYTES_LITERAL("true"));
+    buf_fini(&scratch);
+    buf_fini(&inner_scratch);
+    rows_fini(&inner);
+    rows_fini(&r);
+}
+
+static void
 test_rows_that_are_none(void **state)
 {
     struct buf scratch = { 0 };
@@ -189,13 +225,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cells_come_back),
-        cmocka_unit_test(test_rows_that_are_none),
-        cmocka_unit_test(test_join),
-        cmocka_unit_test(test_selections),
-        cmocka_unit_test(test_too_many_columns),
-        cmocka_unit_test(test_tables_as_json),
-        cmocka_unit_test(test_tables_too_long_to_show),
+        cmocka_unit_test(test_cells_come_back),    cmocka_unit_test(test_rows_in_a_cell),
+        cmocka_unit_test(test_rows_that_are_none), cmocka_unit_test(test_join),
+        cmocka_unit_test(test_selections),         cmocka_unit_test(test_too_many_columns),
+        cmocka_unit_test(test_tables_as_json),     cmocka_unit_test(test_tables_too_long_to_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,21 +65,19 @@ static void
 expect_for(const char *vhost, const char *name, enum policy_target target, const char *policy,
            const char *operators)
 {
-    struct buf definition = { 0 };
-    struct buf operator_definition = { 0 };
-    const bool any = policy_for(&policies, bytes_of_string(vhost), bytes_of_string(name), target,
-                                &definition, &operator_definition);
+    struct policy_in_force found[POLICY_SORTS];
+    const bool any =
+        policy_for(&policies, bytes_of_string(vhost), bytes_of_string(name), target, found);
     assert_true(any == (policy[0] != 0 || operators[0] != 0));
-    const struct buf *got[] = { &definition, &operator_definition };
     const char *wanted[] = { policy, operators };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < POLICY_SORTS; i++) {
         const size_t size = strlen(wanted[i]);
-        assert_int_equal(got[i]->size, size == 0 ? 0 : size + 2);
+        assert_true(bytes_equal(buf_bytes(&found[i].name), bytes_of_string(wanted[i])));
+        assert_int_equal(found[i].definition.size, size == 0 ? 0 : size + 2);
         if (size > 0)
-            assert_memory_equal(got[i]->data + 1, wanted[i], size);
+            assert_memory_equal(found[i].definition.data + 1, wanted[i], size);
     }
-    buf_fini(&definition);
-    buf_fini(&operator_definition);
+    policies_in_force_fini(found);
 }
 
 static void
@@ -127,24 +125,22 @@ test_restored(void **state)
 {
     (void)state;
     struct policies again;
-    struct buf definition = { 0 };
-    struct buf operator_definition = { 0 };
+    struct policy_in_force found[POLICY_SORTS];
     put("/", "a", "^q$", POLICY_TO_QUEUES, -5, false);
     put("/", "b", "^q$", POLICY_TO_QUEUES, -4, false);
     put("/", "o", "^q$", POLICY_TO_ALL, 7, true);
     policies_init(&again, &notes);
     assert_true(policies_restore(&again));
     assert_true(policy_for(&again, BYTES_LITERAL("/"), BYTES_LITERAL("q"), POLICY_FOR_CLASSIC_QUEUE,
-                           &definition, &operator_definition));
-    assert_int_equal(definition.data[1], 'b');
-    assert_int_equal(operator_definition.data[1], 'o');
+                           found));
+    assert_int_equal(found[POLICY_USERS].definition.data[1], 'b');
+    assert_int_equal(found[POLICY_OPERATORS].definition.data[1], 'o');
+    policies_in_force_fini(found);
     policies_fini(&again);
     notes_restore(&notes, BYTES_LITERAL("policy:nonsense"), BYTES_LITERAL("?"));
     policies_init(&again, &notes);
     assert_false(policies_restore(&again));
     policies_fini(&again);
-    buf_fini(&definition);
-    buf_fini(&operator_definition);
 }
 
 static void

@@ -1,5 +1,6 @@
 #include "broker/core/queue_arguments.h"
 
+#include "amqp/table.h"
 #include "broker/base/buf.h"
 #include "tests/exact.h"
 #include "tests/unit/test_random.h"
@@ -277,6 +278,95 @@ test_the_first_difference_is_named(void **state)
     buf_fini(&received);
 }
 
+static void
+put_number(struct buf *table, const char *name, int64_t value)
+{
+    if (value >= 0)
+        table_put_integer(table, name, value);
+}
+
+/* Any three limits, each of which may be absent: which counts, and whose it is. */
+static void
+test_whose_the_least_is(void **state)
+{
+    (void)state;
+    for (int64_t n = 0; n < 4 * 4 * 4; n++) {
+        const int64_t limits[] = { n % 4 - 1, n / 4 % 4 - 1, n / 16 - 1 };
+        struct buf tables[3] = { { 0 }, { 0 }, { 0 } };
+        struct queue_arguments a;
+        struct amqp_exception ex;
+        struct bytes text;
+        int64_t least = -1;
+        int64_t value;
+        uint8_t source = RULE_OF_NOBODY;
+        for (size_t i = 0; i < 3; i++) {
+            put_number(&tables[i], i == 0 ? "x-max-length" : "max-length", limits[i]);
+            if (limits[i] >= 0 && (least < 0 || limits[i] < least)) {
+                least = limits[i];
+                source = (uint8_t)(RULE_OF_ARGUMENT + i);
+            }
+        }
+        assert_true(parse(&tables[0], &a, &ex));
+        queue_arguments_add_policy(&a, buf_bytes(&tables[1]), buf_bytes(&tables[2]));
+        assert_int_equal(a.max_length, least < 0 ? UINT64_MAX : (uint64_t)least);
+        for (size_t rule = 0; rule < QUEUE_RULES; rule++)
+            assert_int_equal(a.sources[rule], rule == RULE_MAX_LENGTH ? source : RULE_OF_NOBODY);
+        queue_rule_value(&a, RULE_MAX_LENGTH, &value, &text);
+        assert_int_equal(value, least);
+        for (size_t i = 0; i < 3; i++)
+            buf_fini(&tables[i]);
+    }
+}
+
+/* Of texts the argument counts, but for the overflow and the strategy of quorum queues. */
+static void
+test_whose_texts_are(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const bool is_quorum = i == 1;
+        struct buf own = { 0 };
+        struct buf policy = { 0 };
+        struct queue_arguments a;
+        struct amqp_exception ex;
+        struct bytes text;
+        int64_t number;
+        table_put_string(&own, "x-dead-letter-exchange", BYTES_LITERAL("mine"));
+        table_put_string(&own, "x-overflow", BYTES_LITERAL("reject-publish"));
+        if (is_quorum)
+            table_put_string(&own, "x-queue-type", BYTES_LITERAL("quorum"));
+        table_put_string(&policy, "dead-letter-exchange", BYTES_LITERAL("theirs"));
+        table_put_string(&policy, "dead-letter-routing-key", BYTES_LITERAL("k"));
+        table_put_string(&policy, "dead-letter-strategy", BYTES_LITERAL("at-least-once"));
+        table_put_string(&policy, "overflow", BYTES_LITERAL("drop-head"));
+        assert_true(parse(&own, &a, &ex));
+        queue_arguments_add_policy(&a, buf_bytes(&policy), BYTES_NONE);
+        assert_int_equal(a.sources[RULE_DEAD_LETTER_EXCHANGE], RULE_OF_ARGUMENT);
+        assert_int_equal(a.sources[RULE_DEAD_LETTER_KEY], RULE_OF_POLICY);
+        assert_int_equal(a.sources[RULE_DEAD_LETTER_STRATEGY], RULE_OF_POLICY);
+        assert_int_equal(a.sources[RULE_OVERFLOW], is_quorum ? RULE_OF_POLICY : RULE_OF_ARGUMENT);
+        const char *const wanted[] = { is_quorum ? "drop-head" : "reject-publish", "k",
+                                       "at-least-once" };
+        const enum queue_rule rules[] = { RULE_OVERFLOW, RULE_DEAD_LETTER_KEY,
+                                          RULE_DEAD_LETTER_STRATEGY };
+        for (size_t n = 0; n < COUNT(rules); n++) {
+            queue_rule_value(&a, rules[n], &number, &text);
+            assert_true(bytes_equal(text, bytes_of_string(wanted[n])));
+        }
+        buf_fini(&own);
+        buf_fini(&policy);
+    }
+}
+
+static void
+test_rules_by_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QUEUE_RULES; i++)
+        assert_int_equal(queue_rule_find(bytes_of_string(queue_rule_name((enum queue_rule)i))), i);
+    assert_int_equal(queue_rule_find(BYTES_LITERAL("x-max-priority")), QUEUE_RULES);
+}
+
 int
 main(void)
 {
@@ -286,6 +376,9 @@ main(void)
         cmocka_unit_test(test_meaning),
         cmocka_unit_test(test_equivalence),
         cmocka_unit_test(test_the_first_difference_is_named),
+        cmocka_unit_test(test_whose_the_least_is),
+        cmocka_unit_test(test_whose_texts_are),
+        cmocka_unit_test(test_rules_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
