@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
+#include "persistence/rocksdb_crc32c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,6 +202,8 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
 {
     struct engine_local *e = mem_alloc_zeroed(sizeof(*e));
     char *error = NULL;
+    if (!rocksdb_crc32c_is_ours())
+        log_info("store.checksum", "msg=\"RocksDB uses its own checksum, which may be slower\"");
     e->engine.ops = &engine_local_ops;
     e->journal_bytes_max = share_of_disk(directory, JOURNAL_SHARE, JOURNAL_BYTES_MAX);
     e->dead_chunks_bytes_max = DEAD_CHUNKS_BYTES_MAX;
