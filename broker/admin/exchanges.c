@@ -1,5 +1,6 @@
 #include "broker/admin/list_core.h"
 
+#include "broker/admin/queue_rules.h"
 #include "broker/base/mem.h"
 
 #include <stdlib.h>
@@ -55,6 +56,17 @@ put_arguments(struct rows *r, const void *object)
     cell_put_table(r, EXCHANGE(object)->arguments);
 }
 
+static void
+put_policy(struct rows *r, const void *object)
+{
+    const struct exchange *x = EXCHANGE(object);
+    struct policy_in_force found[POLICY_SORTS] = { 0 };
+    if (x->vhost->policies != NULL)
+        policy_for(x->vhost->policies, x->vhost->name, x->name, POLICY_FOR_EXCHANGE, found);
+    cell_put_policy(r, &found[POLICY_USERS]);
+    policies_in_force_fini(found);
+}
+
 const struct column exchange_columns[] = {
     { "name", put_name, true, "Its name." },
     { "vhost", put_vhost, false, "The virtual host it is in." },
@@ -64,6 +76,7 @@ const struct column exchange_columns[] = {
     { "internal", put_internal, false, "Clients may not publish to it." },
     { "bindings", put_bindings, true, "Bindings that lead on from it." },
     { "arguments", put_arguments, false, "Its arguments, as JSON." },
+    { "policy", put_policy, false, "The policy in force for it." },
 };
 const size_t exchange_column_count = sizeof(exchange_columns) / sizeof(exchange_columns[0]);
 

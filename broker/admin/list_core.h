@@ -2,10 +2,10 @@
 #define BROKER_ADMIN_LIST_CORE_H
 
 /*
- * Listings of what virtual hosts hold: queues, exchanges and bindings, and the virtual hosts
- * themselves. They take the locks of what they show, one after another and for a moment each, so
- * that a listing of very many queues holds nobody up; it is not the state of one moment. Any
- * thread.
+ * Listings of what virtual hosts hold: queues, exchanges, bindings and policies, and the
+ * virtual hosts themselves. They take the locks of what they show, one after another and for a
+ * moment each, so that a listing of very many queues holds nobody up; it is not the state of one
+ * moment. Any thread.
  */
 
 #include "broker/admin/columns.h"
@@ -18,6 +18,8 @@ extern const struct column exchange_columns[];
 extern const size_t exchange_column_count;
 extern const struct column binding_columns[];
 extern const size_t binding_column_count;
+extern const struct column policy_columns[];
+extern const size_t policy_column_count;
 extern const struct column vhost_columns[];
 extern const size_t vhost_column_count;
 
@@ -25,6 +27,9 @@ extern const size_t vhost_column_count;
 void list_queues(struct broker *b, struct vhost *v, const struct selection *s, struct rows *r);
 void list_exchanges(struct broker *b, struct vhost *v, const struct selection *s, struct rows *r);
 void list_bindings(struct broker *b, struct vhost *v, const struct selection *s, struct rows *r);
+void list_policies(struct broker *b, struct vhost *v, const struct selection *s, struct rows *r);
+void list_operator_policies(struct broker *b, struct vhost *v, const struct selection *s,
+                            struct rows *r);
 void list_vhosts(struct broker *b, const struct selection *s, struct rows *r);
 
 /* All queues of the virtual host, each with a reference, in no particular order. Free the array

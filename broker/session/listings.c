@@ -3,6 +3,7 @@
 #include "broker/admin/list_core.h"
 #include "broker/config/text.h"
 #include "broker/session/list_connections.h"
+#include "broker/session/list_users.h"
 #include "broker/session/server.h"
 
 #include <stdio.h>
@@ -40,6 +41,11 @@ ask_workers(struct server *s, survey_visit *visit, struct bytes vhost,
 RUN(run_queues, OF_VHOST(list_queues))
 RUN(run_exchanges, OF_VHOST(list_exchanges))
 RUN(run_bindings, OF_VHOST(list_bindings))
+RUN(run_policies, OF_VHOST(list_policies))
+RUN(run_operator_policies, OF_VHOST(list_operator_policies))
+RUN(run_users, (list_users(&s->broker, selection, r), true))
+RUN(run_permissions, OF_VHOST(list_permissions))
+RUN(run_topic_permissions, OF_VHOST(list_topic_permissions))
 RUN(run_vhosts, (list_vhosts(&s->broker, selection, r), true))
 RUN(run_connections, OF_WORKERS(visit_connections))
 RUN(run_channels, OF_WORKERS(visit_channels))
@@ -54,6 +60,18 @@ const struct listing listings[] = {
       "Bindings of a virtual host. Those from the default exchange, which every queue has under "
       "its name, are left out.",
       true, NULL, binding_columns, &binding_column_count, run_bindings },
+    { "policies", "Policies of a virtual host.", true, NULL, policy_columns, &policy_column_count,
+      run_policies },
+    { "operator-policies", "Operator policies of a virtual host.", true, NULL, policy_columns,
+      &policy_column_count, run_operator_policies },
+    { "users", "Users. Passwords and their hashes are not shown.", false, NULL, user_columns,
+      &user_column_count, run_users },
+    { "permissions", "What users may do in a virtual host.", true, NULL, permission_columns,
+      &permission_column_count, run_permissions },
+    { "topic-permissions",
+      "The routing keys that users may use with exchanges of a virtual host. Without an entry all "
+      "are allowed.",
+      true, NULL, topic_permission_columns, &topic_permission_column_count, run_topic_permissions },
     { "vhosts", "Virtual hosts.", false, NULL, vhost_columns, &vhost_column_count, run_vhosts },
     { "connections", "Connections of clients.", false, NULL, connection_columns,
       &connection_column_count, run_connections },

@@ -11,6 +11,7 @@ import subprocess
 import amqp
 from broker import Broker
 from harness import test, check, equal, eventually, settle
+from test_configuration import Ground
 
 NASTY = 'tab\there \\ "quoted", \x1b[31mred\n'
 LISTINGS = ['queues', 'exchanges', 'bindings', 'vhosts', 'connections', 'channels', 'consumers']
@@ -181,6 +182,69 @@ def every_column_of(t, name):
         equal(list(row), columns, 'columns')
     defaults = list(listing(t, f'list-{name}')[0])
     equal(defaults, [line[2:].split()[0] for line in lines if line[0] == '*'], 'default columns')
+
+
+ACCOUNTS = '''
+users:
+  zoe: {password: secret, tags: [monitoring, other], limits: {max-connections: 3}}
+  adam: {password: hidden}
+vhosts:
+  /:
+    exchanges: {news: {type: topic}, plain: {type: direct}}
+    policies:
+      second: {pattern: "^n", apply_to: exchanges, priority: -2, definition: {alternate-exchange: plain}}
+      first: {pattern: ".", apply_to: queues, definition: {max-length: 3}}
+    operator_policies:
+      cap: {pattern: "", apply_to: quorum_queues, priority: 7, definition: {expires: 1h}}
+    permissions: {zoe: {configure: "", write: "^news$$", read: ".*"}}
+    topic_permissions: {zoe: {news: {write: "^a", read: "b"}}}
+  other:
+    permissions: {adam: {configure: ".*", write: ".*", read: ".*"}}
+'''
+
+
+@test(process=True)
+def users_and_what_they_may_do(t):
+    with Ground(t, ACCOUNTS) as ground:
+        def rows(name, *words):
+            return json.loads(ground.run(name, '--format', 'json', *words))
+        every = ('user', 'tags', 'max_connections', 'max_channels', 'loopback_only')
+        users = rows('list-users', *every)
+        equal([user['user'] for user in users], ['adam', 'guest', 'zoe'], 'users')
+        equal(users[2], {'user': 'zoe', 'tags': ['monitoring', 'other'], 'max_connections': 3,
+                         'max_channels': None, 'loopback_only': False}, 'zoe')
+        equal((users[0]['tags'], users[1]['loopback_only']), ([], True), 'tags, and guest')
+        for form in ('tsv', 'json'):
+            text = ground.run('list-users', '-f', form, *every)
+            check('secret' not in text and 'scrypt' not in text, f'a secret in {text}')
+        equal(rows('list-permissions'), [
+            {'user': 'guest', 'configure': '.*', 'write': '.*', 'read': '.*'},
+            {'user': 'zoe', 'configure': '', 'write': '^news$', 'read': '.*'}], 'permissions')
+        equal([row['user'] for row in rows('list-permissions', '-p', 'other')], ['adam'],
+              'permissions in the other virtual host')
+        equal(rows('list-topic-permissions'),
+              [{'user': 'zoe', 'exchange': 'news', 'write': '^a', 'read': 'b'}], 'topics')
+        equal(rows('list-topic-permissions', '-p', 'other'), [], 'topics of the other')
+
+
+@test(process=True)
+def policies_are_listed(t):
+    with Ground(t, ACCOUNTS) as ground:
+        def rows(name, *words):
+            return json.loads(ground.run(name, '--format', 'json', *words))
+        equal(rows('list-policies', 'vhost', 'name', 'pattern', 'apply-to', 'priority',
+                   'definition'), [
+            {'vhost': '/', 'name': 'first', 'pattern': '.', 'apply-to': 'queues', 'priority': 0,
+             'definition': {'max-length': 3}},
+            {'vhost': '/', 'name': 'second', 'pattern': '^n', 'apply-to': 'exchanges',
+             'priority': -2, 'definition': {'alternate-exchange': 'plain'}}], 'policies')
+        equal(rows('list-operator-policies'), [
+            {'name': 'cap', 'pattern': '', 'apply-to': 'quorum_queues', 'priority': 7,
+             'definition': {'expires': 3600000}}], 'operator policies')
+        equal(rows('list-policies', '-p', 'other'), [], 'policies of the other virtual host')
+        exchanges = rows('list-exchanges', 'name', 'policy')
+        equal({row['name']: row['policy'] for row in exchanges if row['name'] in ('news', 'plain')},
+              {'news': 'second', 'plain': None}, 'policies of exchanges')
 
 
 @test(process=True)
