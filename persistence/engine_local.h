@@ -101,8 +101,12 @@ void engine_log_damage(const struct key *key);
 struct engine_tidy *engine_tidy_start(struct engine_local *e, const char *directory);
 void engine_tidy_stop(struct engine_tidy *t);
 
-/* Before the store is opened: false, with a line for people, if it holds less than its witness
- * tells. Such a store is left as it is. */
+/* Before anything is made in the store's directory: locks the witness. False, with a line for
+ * people, if another process has it, or if the store is only just being restored. */
+bool engine_witness_lock(struct engine_local *e, char *problem, size_t problem_size);
+
+/* Before the store is opened, and behind engine_witness_lock: false, with a line for people, if it
+ * holds less than its witness tells. Such a store is left as it is. */
 bool engine_witness_open(struct engine_local *e, char *problem, size_t problem_size);
 
 /* The same for one who only looks: the store is open for reading, its witness is not. Touches
