@@ -32,6 +32,7 @@ engine_local_destroy(struct engine *engine)
     buf_fini(&e->building.row);
     pthread_cond_destroy(&e->written_changed);
     lock_fini(&e->lock);
+    rwlock_fini(&e->opened);
     rocksdb_writebatch_destroy(e->batch);
     rocksdb_readoptions_destroy(e->reading);
     rocksdb_writeoptions_destroy(e->synced);
@@ -189,6 +190,11 @@ engine_explain_open_error(const char *directory, const char *error, char *proble
                  "the store in %s cannot be locked: another process uses it; stop that one, or "
                  "give this one a directory of its own (%s)",
                  directory, error);
+    else if (strstr(error, "No space left on device") != NULL)
+        snprintf(problem, problem_size,
+                 "the store in %s cannot be opened: the disk is full; make room and start again, "
+                 "nothing is lost (%s)",
+                 directory, error);
     else
         snprintf(problem, problem_size,
                  "the store in %s cannot be opened: %s. If a file is missing or damaged, restore a "
@@ -204,6 +210,7 @@ engine_local_prepare(const char *directory)
     e->engine.ops = &engine_local_ops;
     e->dead_chunks_bytes_max = DEAD_CHUNKS_BYTES_MAX;
     lock_init(&e->lock);
+    rwlock_init(&e->opened);
     pthread_cond_init(&e->written_changed, NULL);
     e->synced = rocksdb_writeoptions_create();
     e->unsynced = rocksdb_writeoptions_create();
