@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 import cases  # noqa: E402
 import copies  # noqa: E402
 import faults  # noqa: E402
+import fulldisk  # noqa: E402
 import power  # noqa: E402
 import server  # noqa: E402
 import world  # noqa: E402
@@ -64,6 +65,9 @@ def play_world(options, name, seed, rounds):
                 counts = FAULT_COUNTS_BACKLOG
             here = faults.DoomedWorld(subject, seed, name, counts)
             rounds = len(counts)
+        elif name == 'disk.full':
+            here = fulldisk.FullDiskWorld(subject, seed, options.disk_library)
+            rounds = len(here.counts)
         elif name.startswith('disk.'):
             here = faults.FailingDiskWorld(subject, seed, name.removeprefix('disk.'),
                                            options.disk_library)
@@ -114,7 +118,10 @@ def make_jobs(options):
     for number in range(max(1, options.rounds // COPIES_SHARE)):
         yield (options, f'copies{number + 1}', rand.randrange(1 << 32), WORLD_ROUNDS)
     for name in faults.names(os.path.abspath(options.railmq)):
+        if name in fulldisk.POINTS:
+            continue
         yield (options, f'fault.{name}', rand.randrange(1 << 32), 0)
+    yield (options, 'disk.full', rand.randrange(1 << 32), 0)
     for call in faults.DISK_CALLS:
         yield (options, f'disk.{call}', rand.randrange(1 << 32), 0)
     for name in CASES:
