@@ -14,6 +14,8 @@
 #define SETTLE_SYNC_MS 1000
 /* Between two looks at a disk that has no room. */
 #define ROOM_WAIT_MS 100
+/* Between two attempts to open a store that has met a full disk, at most. */
+#define REOPEN_WAIT_MS_MAX 3200
 
 struct effects {
     struct effect *items;
@@ -39,12 +41,15 @@ struct door {
     uint64_t open_since_ms; /* When the first effect came into it. */
     bool hurry;             /* Somebody waits for it: at once, and synced. */
     bool stopping;
+    bool gives_up;       /* A round that has met a full disk is not tried again. */
     struct space *space; /* NULL: there is always room. What it is used for is the committer's. */
 
     _Atomic uint64_t committed;
     _Atomic uint64_t bytes_pending;
-    uint64_t round_bytes;    /* Of the round at the engine; the committer's. */
-    uint64_t round_began_ns; /* Likewise. */
+    uint64_t round_bytes;                     /* Of the round at the engine; the committer's. */
+    uint64_t round_began_ns;                  /* Likewise. */
+    const struct committer_state *submitting; /* Likewise. */
+    bool is_out_of_room;                      /* Likewise: the engine has met a full disk. */
     struct door_counters counters;
     _Atomic uint64_t next_log;
     atomic_bool failed;
@@ -319,6 +324,63 @@ await_room(struct door *door, const struct committer_state *c)
     return true;
 }
 
+/* Lets some time pass. False if there is nothing to wait for any more. */
+static bool
+pause_unless_stopping(struct door *door, uint64_t pause_ms) UNCHECKED_LOCKING
+{
+    const uint64_t until = clock_monotonic_ms() + pause_ms;
+    lock_acquire(&door->lock);
+    while (!door->stopping && !door->gives_up && clock_monotonic_ms() < until)
+        sleep_until(door, until);
+    const bool goes_on = !door->stopping && !door->gives_up;
+    lock_release(&door->lock);
+    return goes_on;
+}
+
+static void
+note_out_of_room(struct door *door, const struct committer_state *c)
+{
+    door->is_out_of_room = true;
+    log_warning("store.full",
+                "state=on round=%llu bytes=%llu msg=\"the disk is full: nothing is confirmed "
+                "until there is room, and the store has been opened again\"",
+                (unsigned long long)c->number, (unsigned long long)c->taken.bytes);
+    if (c->space != NULL)
+        space_ran_out(c->space, atomic_load(&door->bytes_pending));
+}
+
+/* What waits may free room, so all of it may use the ballast. What is written while a store is
+ * started is no round: then the start is refused. */
+static bool
+door_await_room(void *context, unsigned attempt)
+{
+    struct door *door = context;
+    const struct committer_state *c = door->submitting;
+    uint64_t pause_ms = attempt < 2 ? 0 : ROOM_WAIT_MS;
+    if (c == NULL)
+        return false;
+    const struct space_claim claim = make_claim(door, c, true);
+    if (!door->is_out_of_room)
+        note_out_of_room(door, c);
+    for (unsigned i = 2; i < attempt && pause_ms < REOPEN_WAIT_MS_MAX; i++)
+        pause_ms *= 2;
+    while (pause_unless_stopping(door, pause_ms)) {
+        if (c->space == NULL || space_admits(c->space, &claim))
+            return true;
+        pause_ms = ROOM_WAIT_MS;
+    }
+    return false;
+}
+
+static void
+note_room(struct door *door, const struct committer_state *c)
+{
+    door->is_out_of_room = false;
+    log_info("store.full", "state=off round=%llu", (unsigned long long)c->number);
+    if (c->space != NULL)
+        space_recovered(c->space, atomic_load(&door->bytes_pending));
+}
+
 static void
 submit_round(struct door *door, struct committer_state *c)
 {
@@ -328,7 +390,11 @@ submit_round(struct door *door, struct committer_state *c)
     door->round_bytes = c->taken.bytes;
     door->round_began_ns = clock_monotonic_ns();
     FAULT_POINT("commit.taken");
+    door->submitting = c;
     door->engine->ops->submit(door->engine, &round);
+    door->submitting = NULL;
+    if (door->is_out_of_room && !atomic_load(&door->failed))
+        note_room(door, c);
     note_synced(c);
     effects_clear(&c->taken);
     if (c->space != NULL && !atomic_load(&door->failed))
@@ -374,6 +440,7 @@ door_prepare(struct engine *engine, uint64_t bytes_max, door_notify *notify, voi
     pthread_cond_init(&door->wake, &attributes);
     pthread_condattr_destroy(&attributes);
     engine->done = door_round_done;
+    engine->await_room = door_await_room;
     engine->done_context = door;
     return door;
 }
@@ -431,6 +498,15 @@ stop_committer(struct door *door)
     door_step(door, true);
     mem_free(door->stepped->taken.items);
     mem_free(door->stepped);
+}
+
+void
+door_give_up_waiting(struct door *door)
+{
+    lock_acquire(&door->lock);
+    door->gives_up = true;
+    lock_release(&door->lock);
+    pthread_cond_signal(&door->wake);
 }
 
 void

@@ -81,6 +81,11 @@ bool door_step(struct door *door, bool sync);
  * first push. The space stays the caller's, and must outlive the door. */
 void door_set_space(struct door *door, struct space *space);
 
+/* The disk has turned out to be full in the middle of a round, and the engine tries again when
+ * there is room. From now on it does not: the door fails instead, and whoever reads what that round
+ * was to write is let go. Before what reads is stopped. */
+void door_give_up_waiting(struct door *door);
+
 /* Commits what has been pushed, stops the committer, destroys the engine. No push may follow.
  * False if the disk had no room for all of it: that was never committed, and has been logged. */
 bool door_destroy(struct door *door);

@@ -33,6 +33,11 @@ struct engine;
 /* Called once a round, in order, from any thread. */
 typedef void engine_done(void *context, uint64_t round_number, enum round_outcome outcome);
 
+/* Called on the committer's thread, within submit, by an engine that has met a full disk and can
+ * try again: comes back when that is worth it. `attempt` counts from 0 within a round. False: it
+ * shall not try again, and the outcome is unknown. */
+typedef bool engine_await_room(void *context, unsigned attempt);
+
 /* Gets a record that is alive; the octets are borrowed for the call. False: enough. */
 typedef bool log_visit(void *context, uint64_t sequence, struct bytes record);
 
@@ -62,10 +67,11 @@ struct engine_ops {
     void (*destroy)(struct engine *engine);
 };
 
-/* The first member of every engine. `done` and `done_context` are set by the door. */
+/* The first member of every engine. `done`, `await_room` and `done_context` are set by the door. */
 struct engine {
     const struct engine_ops *ops;
     engine_done *done;
+    engine_await_room *await_room;
     void *done_context;
     uint64_t first_round; /* Above all rounds of earlier runs. */
     uint64_t first_log;   /* Above all log ids, and sequences of records, of earlier runs. */

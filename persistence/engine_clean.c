@@ -42,6 +42,8 @@ engine_local_clean(struct engine *engine, uint64_t room)
     bool is_clean = false;
     if (e->failed)
         return true;
+    if (e->is_reopening)
+        return false;
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(options, 1);
     rocksdb_flush(e->db, options, &error);

@@ -47,27 +47,38 @@ batch_clear(struct engine_local *e)
     e->batch_bytes = 0;
 }
 
-bool
-engine_write_batch(struct engine_local *e, bool sync)
+static bool
+write_batch(struct engine_local *e, bool sync)
 {
     char *error = NULL;
-    if (rocksdb_writebatch_count(e->batch) == 0)
+    const struct unwritten u = { rocksdb_get_latest_sequence_number(e->db),
+                                 (uint64_t)rocksdb_writebatch_count(e->batch) };
+    if (u.changes == 0)
         rocksdb_flush_wal(e->db, sync, &error); /* Only what is there already. */
     else
         rocksdb_write(e->db, sync ? e->synced : e->unsynced, e->batch, &error);
+    if (error == NULL)
+        return true;
+    log_error("store.write", "msg=\"%s\"", error);
+    const bool is_final =
+        u.changes == 0 || e->engine.await_room == NULL || !engine_is_out_of_room(error);
+    rocksdb_free(error);
+    return !is_final && engine_write_when_room(e, &u, sync);
+}
+
+bool
+engine_write_batch(struct engine_local *e, bool sync)
+{
+    const bool ok = write_batch(e, sync);
     batch_clear(e);
     lock_acquire(&e->lock);
     e->written++;
     e->is_writing = false;
-    e->unreadable = error != NULL;
+    e->unreadable = !ok;
     lock_release(&e->lock);
     pthread_cond_broadcast(&e->written_changed);
-    if (error == NULL)
-        return true;
-    log_error("store.write", "msg=\"%s\"", error);
-    rocksdb_free(error);
-    e->failed = true;
-    return false;
+    e->failed = e->failed || !ok;
+    return ok;
 }
 
 static void

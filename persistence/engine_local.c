@@ -33,6 +33,7 @@ engine_local_destroy(struct engine *engine)
     buf_fini(&e->building.row);
     pthread_cond_destroy(&e->written_changed);
     lock_fini(&e->lock);
+    rwlock_fini(&e->opened);
     rocksdb_writebatch_destroy(e->batch);
     rocksdb_readoptions_destroy(e->reading);
     rocksdb_writeoptions_destroy(e->synced);
@@ -42,7 +43,8 @@ engine_local_destroy(struct engine *engine)
     if (e->db != NULL && !e->failed)
         rocksdb_close(e->db);
     engine_witness_close(e);
-    rocksdb_options_destroy(e->options);
+    if (e->options != NULL)
+        rocksdb_options_destroy(e->options);
     mem_free(e);
 }
 
@@ -189,6 +191,11 @@ engine_explain_open_error(const char *directory, const char *error, char *proble
                  "the store in %s cannot be locked: another process uses it; stop that one, or "
                  "give this one a directory of its own (%s)",
                  directory, error);
+    else if (strstr(error, "No space left on device") != NULL)
+        snprintf(problem, problem_size,
+                 "the store in %s cannot be opened: the disk is full; make room and start again, "
+                 "nothing is lost (%s)",
+                 directory, error);
     else
         snprintf(problem, problem_size,
                  "the store in %s cannot be opened: %s. If a file is missing or damaged, restore a "
@@ -197,19 +204,17 @@ engine_explain_open_error(const char *directory, const char *error, char *proble
                  directory, error);
 }
 
-struct engine *
-engine_local_open(const char *directory, char *problem, size_t problem_size)
+static struct engine_local *
+engine_local_prepare(const char *directory)
 {
     struct engine_local *e = mem_alloc_zeroed(sizeof(*e));
-    char *error = NULL;
     if (!rocksdb_crc32c_is_ours())
         log_info("store.checksum", "msg=\"RocksDB uses its own checksum, which may be slower\"");
     e->engine.ops = &engine_local_ops;
-    e->journal_bytes_max = share_of_disk(directory, JOURNAL_SHARE, JOURNAL_BYTES_MAX);
     e->dead_chunks_bytes_max = DEAD_CHUNKS_BYTES_MAX;
     lock_init(&e->lock);
+    rwlock_init(&e->opened);
     pthread_cond_init(&e->written_changed, NULL);
-    e->options = make_options(directory);
     e->synced = rocksdb_writeoptions_create();
     e->unsynced = rocksdb_writeoptions_create();
     e->reading = rocksdb_readoptions_create();
@@ -218,18 +223,37 @@ engine_local_open(const char *directory, char *problem, size_t problem_size)
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
     log_index_init(&e->index);
     snprintf(e->directory, sizeof(e->directory), "%s", directory);
-    if (!engine_witness_open(e, problem, problem_size)) {
-        engine_local_destroy(&e->engine);
-        return NULL;
-    }
-    e->db = rocksdb_open(e->options, directory, &error);
-    if (e->db == NULL) {
-        engine_explain_open_error(directory, error, problem, problem_size);
-        rocksdb_free(error);
-        engine_local_destroy(&e->engine);
-        return NULL;
-    }
-    if (take_epoch(e, problem, problem_size))
+    return e;
+}
+
+static bool
+open_database(struct engine_local *e, char *problem, size_t problem_size)
+{
+    char *error = NULL;
+    e->db = rocksdb_open(e->options, e->directory, &error);
+    if (e->db == NULL)
+        engine_explain_open_error(e->directory, error, problem, problem_size);
+    rocksdb_free(error);
+    return e->db != NULL;
+}
+
+/* A directory that a store is only just being restored into is left as it is. */
+static bool
+engine_local_begin(struct engine_local *e, char *problem, size_t problem_size)
+{
+    if (!engine_witness_lock(e, problem, problem_size))
+        return false;
+    e->journal_bytes_max = share_of_disk(e->directory, JOURNAL_SHARE, JOURNAL_BYTES_MAX);
+    e->options = make_options(e->directory);
+    return engine_witness_open(e, problem, problem_size) &&
+           open_database(e, problem, problem_size) && take_epoch(e, problem, problem_size);
+}
+
+struct engine *
+engine_local_open(const char *directory, char *problem, size_t problem_size)
+{
+    struct engine_local *e = engine_local_prepare(directory);
+    if (engine_local_begin(e, problem, problem_size))
         return &e->engine;
     engine_local_destroy(&e->engine);
     return NULL;

@@ -4,7 +4,8 @@
 /*
  * The inside of the engine that keeps rounds in RocksDB: shared by engine_local.c (opening),
  * engine_commit.c (rounds), engine_relocate.c (keeping the journal short), engine_read.c (giving
- * records back), engine_tidy.c (giving space back) and engine_recover.c (start-up).
+ * records back), engine_tidy.c (giving space back), engine_reopen.c (going on after the disk was
+ * full) and engine_recover.c (start-up).
  *
  * A round becomes one or more journal rows. The journal is cut at its old end as soon as nothing in
  * the oldest row is alive: in the ordinary case a message costs its octets in one row and nothing
@@ -28,7 +29,9 @@ struct engine_tidy;
 struct engine_local {
     struct engine engine;
     struct engine_tidy *tidy; /* NULL until records are recovered. */
-    rocksdb_t *db;
+    struct rwlock opened;     /* Held for reading by whoever uses `db` on another thread than the
+                               * committer's, before `lock`: the committer may open it again. */
+    rocksdb_t *db;            /* NULL: it could not be opened again. */
     rocksdb_options_t *options;
     rocksdb_writeoptions_t *synced;
     rocksdb_writeoptions_t *unsynced;
@@ -45,6 +48,7 @@ struct engine_local {
     uint64_t journal_bytes_max;
     uint64_t dead_chunks_bytes_max;
     bool failed;
+    bool is_reopening;
 
     char witness_path[4232];
     struct witness *witness;
@@ -101,8 +105,12 @@ void engine_log_damage(const struct key *key);
 struct engine_tidy *engine_tidy_start(struct engine_local *e, const char *directory);
 void engine_tidy_stop(struct engine_tidy *t);
 
-/* Before the store is opened: false, with a line for people, if it holds less than its witness
- * tells. Such a store is left as it is. */
+/* Before anything is made in the store's directory: locks the witness. False, with a line for
+ * people, if another process has it, or if the store is only just being restored. */
+bool engine_witness_lock(struct engine_local *e, char *problem, size_t problem_size);
+
+/* Before the store is opened, and behind engine_witness_lock: false, with a line for people, if it
+ * holds less than its witness tells. Such a store is left as it is. */
 bool engine_witness_open(struct engine_local *e, char *problem, size_t problem_size);
 
 /* The same for one who only looks: the store is open for reading, its witness is not. Touches
@@ -128,8 +136,21 @@ void engine_explain_open_error(const char *directory, const char *error, char *p
                                size_t problem_size);
 
 /* Writes the batch, and with `sync` all before it; false if that failed, which has been logged, and
- * is final. */
+ * is final. Waits while the disk is full, see engine_reopen.c. */
 bool engine_write_batch(struct engine_local *e, bool sync);
+
+/* A batch whose writing has failed. */
+struct unwritten {
+    uint64_t before; /* Where RocksDB's sequence stood. */
+    uint64_t changes;
+};
+
+/* Whether the error is a full disk, met while writing: then it is not final. */
+bool engine_is_out_of_room(const char *error);
+
+/* Closes the store and opens it again when there is room, until the batch is in it. False if that
+ * cannot be, or if it is not to be waited for any longer. */
+bool engine_write_when_room(struct engine_local *e, const struct unwritten *u, bool sync);
 
 void batch_put(struct engine_local *e, const struct key *key, struct bytes value);
 void batch_delete(struct engine_local *e, const struct key *key);

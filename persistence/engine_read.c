@@ -133,30 +133,52 @@ wait_for_writing(struct engine_local *e, uint64_t written) UNCHECKED_LOCKING
     return changed;
 }
 
+/* What is missing then was never written. */
+static bool
+is_unreadable(struct engine_local *e)
+{
+    lock_acquire(&e->lock);
+    const bool unreadable = e->unreadable;
+    lock_release(&e->lock);
+    return unreadable;
+}
+
 /* The row that was read last: many small segments lie in one. */
 struct row_cache {
+    struct engine_local *engine; /* Not NULL: its store is kept open. */
     struct key key;
     rocksdb_pinnableslice_t *slice;
     struct bytes row;
 };
 
 static void
-row_cache_drop(struct row_cache *c)
+row_cache_drop(struct row_cache *c) UNCHECKED_LOCKING
 {
     if (c->slice != NULL)
         rocksdb_pinnableslice_destroy(c->slice);
     c->slice = NULL;
+    if (c->engine != NULL)
+        rwlock_read_end(&c->engine->opened);
+    c->engine = NULL;
 }
 
+/* The store stays open as long as a row of it is looked at; one that is waited for may need it to
+ * be opened again. */
 static enum row_found
-row_cache_get(struct engine_local *e, struct row_cache *c, const struct key *key)
+row_cache_get(struct engine_local *e, struct row_cache *c, const struct key *key) UNCHECKED_LOCKING
 {
     if (c->slice != NULL && c->key.size == key->size &&
         memcmp(c->key.octets, key->octets, key->size) == 0)
         return ROW_THERE;
     row_cache_drop(c);
     c->key = *key;
-    return engine_get(e, key, &c->slice, &c->row);
+    c->engine = e;
+    rwlock_read(&e->opened);
+    const enum row_found found =
+        e->db == NULL ? ROW_UNREADABLE : engine_get(e, key, &c->slice, &c->row);
+    if (found != ROW_THERE)
+        row_cache_drop(c);
+    return found;
 }
 
 /* Visits what is alive from `*from` on, and moves it behind. False: the visitor has had enough. */
@@ -219,7 +241,8 @@ read_step(struct engine_local *e, const struct log_reading *r, struct row_cache 
         if (!again)
             break;
     }
-    engine_log_damage(&x.key);
+    if (!is_unreadable(e))
+        engine_log_damage(&x.key);
     return STEP_DAMAGED;
 }
 

@@ -56,9 +56,8 @@ directory_bytes(const char *directory)
 }
 
 static void
-merge_all(struct engine_tidy *t)
+merge_open(struct engine_local *e)
 {
-    struct engine_local *e = t->engine;
     char *error = NULL;
     rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
     rocksdb_flush(e->db, flush, &error);
@@ -72,6 +71,15 @@ merge_all(struct engine_tidy *t)
     rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
     rocksdb_compact_range_opt(e->db, options, NULL, 0, NULL, 0);
     rocksdb_compactoptions_destroy(options);
+}
+
+static void
+merge_all(struct engine_local *e)
+{
+    rwlock_read(&e->opened);
+    if (e->db != NULL)
+        merge_open(e);
+    rwlock_read_end(&e->opened);
 }
 
 static void
@@ -90,7 +98,7 @@ look(struct engine_tidy *t)
         started < t->rest_until_ms || (idle && bytes <= t->futile_bytes) ||
         !engine_has_room(e, 2 * alive))
         return;
-    merge_all(t);
+    merge_all(e);
     const uint64_t now = clock_monotonic_ms();
     const uint64_t left = directory_bytes(t->directory);
     t->rest_until_ms = now + (now - started) * REST_FACTOR + LOOK_MS;
@@ -151,7 +159,8 @@ engine_tidy_stop(struct engine_tidy *t)
     t->stopping = true;
     lock_release(&t->lock);
     pthread_cond_signal(&t->wake);
-    rocksdb_disable_manual_compaction(t->engine->db);
+    if (t->engine->db != NULL)
+        rocksdb_disable_manual_compaction(t->engine->db);
     pthread_join(t->thread, NULL);
     pthread_cond_destroy(&t->wake);
     lock_fini(&t->lock);

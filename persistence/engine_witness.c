@@ -7,8 +7,10 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/rand.h"
+#include "persistence/store_files.h"
 
 #include <dirent.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -382,11 +384,19 @@ witness_locate(struct engine_local *e, char *problem, size_t problem_size)
 }
 
 bool
+engine_witness_lock(struct engine_local *e, char *problem, size_t problem_size)
+{
+    char data_dir[sizeof(e->witness_path)];
+    if (!witness_locate(e, problem, problem_size))
+        return false;
+    snprintf(data_dir, sizeof(data_dir), "%s", e->witness_path);
+    return !store_files_is_unfinished(dirname(data_dir), problem, problem_size);
+}
+
+bool
 engine_witness_open(struct engine_local *e, char *problem, size_t problem_size)
 {
     char current[sizeof(e->directory) + 16];
-    if (!witness_locate(e, problem, problem_size))
-        return false;
     snprintf(current, sizeof(current), "%s/CURRENT", e->directory);
     if (access(current, F_OK) != 0)
         return judge_absent(e, problem, problem_size);

@@ -44,6 +44,7 @@ struct space {
     uint64_t looked_ms;
     uint64_t cleaned_ms;
     uint64_t ballast; /* Octets of it; 0: there is none. */
+    bool is_full;     /* The store has found it so. */
     bool has_freed;   /* Something in the store is dead since the last cleaning. */
     bool no_ballast;  /* The file system cannot allocate ahead. */
     bool failing;     /* The last measurement failed; it has been logged. */
@@ -180,11 +181,11 @@ raise_or_lift(struct space *s, uint64_t waiting)
     const uint64_t mark = low_mark(s, waiting);
     const uint64_t wanted = ballast_wanted(s);
     const uint64_t missing = s->ballast == 0 ? wanted : 0;
-    const bool has_plenty = free_now(s) >= mark + mark / HYSTERESIS + missing;
+    const bool has_plenty = !s->is_full && free_now(s) >= mark + mark / HYSTERESIS + missing;
     const bool was_low = atomic_load_explicit(&s->low, memory_order_relaxed);
     if (has_plenty && missing > 0)
         ballast_make(s);
-    const bool is_low = was_low ? !has_plenty : free_now(s) < mark;
+    const bool is_low = was_low ? !has_plenty : s->is_full || free_now(s) < mark;
     if (is_low == was_low)
         return;
     atomic_store(&s->low, is_low);
@@ -280,6 +281,23 @@ space_wrote(struct space *s, const struct space_claim *claim)
     s->written += claim->bytes;
     s->has_freed = s->has_freed || claim->frees;
     clean_if_useful(s);
+}
+
+void
+space_ran_out(struct space *s, uint64_t waiting)
+{
+    s->is_full = true;
+    ballast_drop(s);
+    measure_now(s);
+    raise_or_lift(s, waiting);
+}
+
+void
+space_recovered(struct space *s, uint64_t waiting)
+{
+    s->is_full = false;
+    measure_now(s);
+    raise_or_lift(s, waiting);
 }
 
 void

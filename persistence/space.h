@@ -2,10 +2,11 @@
 #define PERSISTENCE_SPACE_H
 
 /*
- * Room on the file system of the data directory. The store must never be told that the disk is
- * full, because for it that is final; so before each round the door asks here whether there is
- * room for the round and for what the store may still have to write in the background. Below a
- * watermark, well before that, the disk counts as low and publishers are blocked.
+ * Room on the file system of the data directory. The store is not to be told that the disk is
+ * full, because then it must be closed and opened again; so before each round the door asks here
+ * whether there is room for the round and for what the store may still have to write in the
+ * background. Below a watermark, well before that, the disk counts as low and publishers are
+ * blocked.
  *
  * The ballast is a file that holds room back for when there is none: it is deleted so that what
  * frees room, settlements and deletions, can still be written, and made again when there is plenty.
@@ -68,6 +69,11 @@ bool space_admits(struct space *space, const struct space_claim *claim);
 
 /* The round of the claim has been written. */
 void space_wrote(struct space *space, const struct space_claim *claim);
+
+/* The store has met a full disk in spite of all: the ballast goes, and the disk counts as low,
+ * until space_recovered. */
+void space_ran_out(struct space *space, uint64_t waiting);
+void space_recovered(struct space *space, uint64_t waiting);
 
 /* Measures if it is time to, raises or lifts the state, cleans, makes the ballast again. */
 void space_look(struct space *space, uint64_t waiting);

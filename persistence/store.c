@@ -1,5 +1,6 @@
 #include "persistence/store.h"
 
+#include "broker/base/fault.h"
 #include "broker/base/mem.h"
 #include "persistence/store_files.h"
 #include "persistence/store_internal.h"
@@ -94,17 +95,23 @@ engine_local_checkpoint(struct engine *engine, const char *directory, char *prob
     /* The witness first: what it tells is in the store by then. */
     if (!store_files_start_copy(directory, e->witness_path, problem, problem_size))
         return false;
+    FAULT_POINT("checkpoint.started");
     snprintf(store, sizeof(store), "%s/store", directory);
-    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(e->db, &error);
+    rwlock_read(&e->opened);
+    rocksdb_checkpoint_t *checkpoint =
+        e->db == NULL ? NULL : rocksdb_checkpoint_object_create(e->db, &error);
     /* Write-ahead logs are copied, never flushed for it: most of what is in them is soon settled,
      * and a flush that finds the disk full would end the broker. */
-    if (error == NULL)
+    if (checkpoint != NULL && error == NULL)
         rocksdb_checkpoint_create(checkpoint, store, UINT64_MAX, &error);
     if (checkpoint != NULL)
         rocksdb_checkpoint_object_destroy(checkpoint);
-    if (error == NULL)
+    rwlock_read_end(&e->opened);
+    FAULT_POINT("checkpoint.made");
+    if (checkpoint != NULL && error == NULL)
         return true;
-    snprintf(problem, problem_size, "no checkpoint of the store could be made: %s", error);
+    snprintf(problem, problem_size, "no checkpoint of the store could be made: %s",
+             error == NULL ? "the disk is full" : error);
     rocksdb_free(error);
     return false;
 }

@@ -1,5 +1,6 @@
 #include "persistence/store_files.h"
 
+#include "broker/base/fault.h"
 #include "broker/base/mem.h"
 
 #include <dirent.h>
@@ -21,6 +22,12 @@ has_suffix(const char *name, const char *suffix)
 }
 
 static bool
+has_prefix(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool
 is_table(const char *name)
 {
     return has_suffix(name, ".sst");
@@ -30,7 +37,7 @@ is_table(const char *name)
 static bool
 is_of_process(const char *name)
 {
-    return strcmp(name, "LOCK") == 0 || strncmp(name, "LOG", 3) == 0;
+    return strcmp(name, "LOCK") == 0 || has_prefix(name, "LOG");
 }
 
 static DIR *
@@ -200,15 +207,36 @@ make_directory(const struct copying *c, const char *path)
 }
 
 static bool
-copy_entries(struct copying *c, DIR *dir, const char *from, char *problem, size_t problem_size)
+copy_named(const struct copying *c, const char *name, const char *from, char *problem,
+           size_t problem_size)
+{
+    char path[PATH_BYTES_MAX + 256];
+    snprintf(path, sizeof(path), "%s/%s", from, name);
+    if (!copy_entry(c, name))
+        return fail("copy", path, problem, problem_size);
+    FAULT_POINT("copy.file");
+    return true;
+}
+
+static bool
+sync_copy(const struct copying *c, const char *from, char *problem, size_t problem_size)
+{
+    return fsync(c->to) == 0 || fail("sync the copy of", from, problem, problem_size);
+}
+
+/* Without the file that names the manifest nothing is a store: it comes when the rest is on disk.
+ */
+static bool
+copy_entries(const struct copying *c, DIR *dir, const char *from, char *problem,
+             size_t problem_size)
 {
     for (const char *name; (name = next_name(dir)) != NULL;) {
-        char path[PATH_BYTES_MAX + 256];
-        snprintf(path, sizeof(path), "%s/%s", from, name);
-        if (!copy_entry(c, name))
-            return fail("copy", path, problem, problem_size);
+        if (strcmp(name, "CURRENT") != 0 && !copy_named(c, name, from, problem, problem_size))
+            return false;
     }
-    return fsync(c->to) == 0 || fail("sync the copy of", from, problem, problem_size);
+    return sync_copy(c, from, problem, problem_size) &&
+           copy_named(c, "CURRENT", from, problem, problem_size) &&
+           sync_copy(c, from, problem, problem_size);
 }
 
 static bool
@@ -276,8 +304,10 @@ store_files_copy(const struct store_copy *copy, char *problem, size_t problem_si
     snprintf(witness, sizeof(witness), "%s/witness", copy->from);
     if (!find_owner(copy, &c))
         return fail("find the owner of", copy->owner_of, problem, problem_size);
-    if (!start_copy(&c, copy->to, witness, problem, problem_size) ||
-        !copy_store(&c, copy->from, copy->to, problem, problem_size))
+    if (!start_copy(&c, copy->to, witness, problem, problem_size))
+        return false;
+    FAULT_POINT("copy.started");
+    if (!copy_store(&c, copy->from, copy->to, problem, problem_size))
         return false;
     return store_directory_sync(copy->to) || fail("sync", copy->to, problem, problem_size);
 }
@@ -314,12 +344,47 @@ store_files_remove_leftovers(const char *parent, const char *prefix)
         return;
     for (const char *name; (name = next_name(dir)) != NULL;) {
         char path[PATH_BYTES_MAX];
-        if (strncmp(name, prefix, strlen(prefix)) != 0)
+        if (!has_prefix(name, prefix))
             continue;
         snprintf(path, sizeof(path), "%s/%s", parent, name);
         store_files_remove(path);
     }
     closedir(dir);
+}
+
+static void
+explain_unfinished(const char *directory, const char *name, char *problem, size_t problem_size)
+{
+    if (has_prefix(name, STORE_UNFINISHED_BACKUP))
+        snprintf(problem, problem_size,
+                 "the backup in %s is not complete: it is still being made, or making it was "
+                 "interrupted (%s is in it); make it again with railmq store backup %s",
+                 directory, name, directory);
+    else
+        snprintf(problem, problem_size,
+                 "the store in %s is not complete: it is still being restored, or that was "
+                 "interrupted (%s is in it); run railmq store restore again, or remove %s/%s to "
+                 "begin with an empty store",
+                 directory, name, directory, name);
+}
+
+bool
+store_files_is_unfinished(const char *directory, char *problem, size_t problem_size)
+{
+    char path[PATH_BYTES_MAX];
+    bool found = false;
+    snprintf(path, sizeof(path), "%s/store", directory);
+    DIR *dir = access(path, F_OK) == 0 ? NULL : opendir(directory);
+    if (dir == NULL)
+        return false;
+    for (const char *name; !found && (name = next_name(dir)) != NULL;) {
+        found =
+            has_prefix(name, STORE_UNFINISHED_BACKUP) || has_prefix(name, STORE_UNFINISHED_RESTORE);
+        if (found)
+            explain_unfinished(directory, name, problem, problem_size);
+    }
+    closedir(dir);
+    return found;
 }
 
 bool

@@ -8,6 +8,10 @@
 
 #include "broker/base/progress.h"
 
+/* What backup and restore call the directory that a copy lies in until it is complete begins so. */
+#define STORE_UNFINISHED_BACKUP "tmp-backup-"
+#define STORE_UNFINISHED_RESTORE "tmp-restore-"
+
 struct store_sizes {
     uint64_t table_count;
     uint64_t table_bytes;
@@ -28,12 +32,17 @@ struct store_copy {
 };
 
 /* Copies store and witness; all of it is on disk when it returns, but for the entry of `to` in its
- * parent. False with a line for people; then `to` may be there in part. */
+ * parent. False with a line for people; then `to` may be there in part: without CURRENT, which is
+ * copied last, so that nobody takes it for a store. */
 bool store_files_copy(const struct store_copy *copy, char *problem, size_t problem_size);
 
 /* Makes the data directory `to` with a copy of this witness, if there is one, and nothing else. */
 bool store_files_start_copy(const char *to, const char *witness, char *problem,
                             size_t problem_size);
+
+/* Whether the directory was to become a data directory or a backup, and has not yet: a backup or a
+ * restore is at work there, or was interrupted. Then with a line for people. */
+bool store_files_is_unfinished(const char *directory, char *problem, size_t problem_size);
 
 /* Removes a copy, whole or in part; one that is not there is fine. Follows no links. False with
  * errno. */

@@ -2,7 +2,7 @@
 #define BROKER_BASE_FAULT_H
 
 /*
- * Named places at which a test can have the process killed, as `kill -9` would, the n-th time that
+ * Named places at which a test can have a process killed, as `kill -9` would, the n-th time that
  * it comes there. They are compiled into every build and cost one relaxed load while nothing is
  * armed; only the configuration arms one (testing.fault). The names stand in fault.def.
  *

@@ -1,5 +1,6 @@
 #include "broker/cli/store.h"
 
+#include "broker/base/fault.h"
 #include "broker/cli/manual.h"
 #include "broker/cli/options.h"
 #include "broker/cli/settings.h"
@@ -180,8 +181,11 @@ run(const struct store_command *c, const struct options *options, struct buf *re
 {
     struct config config;
     const int status = settings_apply(&c->command, options, &config, report);
+    struct fault fault;
     if (status != EXIT_FINE)
         return status;
+    if (fault_parse(bytes_of_string(config.testing.fault), &fault))
+        fault_arm(&fault);
     return c->run(&(struct invocation){ config.server.data_dir, options });
 }
 

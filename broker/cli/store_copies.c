@@ -1,7 +1,9 @@
 /* `railmq store backup` and `restore`. A backup is a data directory: it holds a store, its witness,
  * and nothing else, and every command that reads a stopped store reads a backup. The store gets its
- * name last, so what has the name is complete. */
+ * name last, so what has the name is complete; what has not is refused by all who open a store
+ * (store_files_is_unfinished), and the next backup or restore begins anew in its place. */
 
+#include "broker/base/fault.h"
 #include "broker/cli/options.h"
 #include "broker/cli/store_commands.h"
 #include "broker/cli/store_source.h"
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,15 +34,10 @@ is_nothing(const char *name)
     return strncmp(name, "tmp-", 4) == 0;
 }
 
-/* Makes the directory if it is not there. False with a line for people if it has something in it.
- */
+/* False with a line for people if the directory has something in it. */
 static bool
-prepare_empty(const char *directory, char *problem, size_t problem_size)
+is_empty(const char *directory, char *problem, size_t problem_size)
 {
-    if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
-        snprintf(problem, problem_size, "cannot create %s: %s", directory, strerror(errno));
-        return false;
-    }
     DIR *dir = opendir(directory);
     if (dir == NULL) {
         snprintf(problem, problem_size, "cannot read %s: %s", directory, strerror(errno));
@@ -58,6 +56,50 @@ prepare_empty(const char *directory, char *problem, size_t problem_size)
     return entry == NULL;
 }
 
+/* One process at a time writes into the directory; what an earlier one left there goes. Some
+ * network file systems cannot lock a directory: there it is left. */
+static bool
+take_over(const char *directory, int lock, char *problem, size_t problem_size)
+{
+    const bool is_locked = flock(lock, LOCK_EX | LOCK_NB) == 0;
+    if (!is_locked && errno == EWOULDBLOCK) {
+        snprintf(problem, problem_size, "another backup or restore is writing to %s", directory);
+        return false;
+    }
+    if (!is_empty(directory, problem, problem_size))
+        return false;
+    if (is_locked) {
+        store_files_remove_leftovers(directory, STORE_UNFINISHED_BACKUP);
+        store_files_remove_leftovers(directory, STORE_UNFINISHED_RESTORE);
+    }
+    return true;
+}
+
+/* Makes the directory if it is not there, empties it of what means nothing, and keeps others like
+ * us out until *lock is closed. False with a line for people; close *lock, unless it is -1, in any
+ * case. */
+static bool
+prepare_empty(const char *directory, int *lock, char *problem, size_t problem_size)
+{
+    *lock = -1;
+    if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
+        snprintf(problem, problem_size, "cannot create %s: %s", directory, strerror(errno));
+        return false;
+    }
+    *lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock >= 0)
+        return take_over(directory, *lock, problem, problem_size);
+    snprintf(problem, problem_size, "cannot read %s: %s", directory, strerror(errno));
+    return false;
+}
+
+static void
+unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
+
 /* A directory's entry in its parent, too, must outlive a loss of power. */
 static bool
 sync_with_parent(const char *directory)
@@ -67,27 +109,35 @@ sync_with_parent(const char *directory)
     return store_directory_sync(directory) && store_directory_sync(parent);
 }
 
-/* Puts the copy in its place, unless a store is there already. A broker that is started between the
- * two steps refuses: the witness tells of a store that is not there. */
+static bool
+place_part(const char *directory, const char *copy, const char *name, unsigned flags, char *problem,
+           size_t problem_size)
+{
+    char from[SOURCE_PATH_MAX + 8];
+    char to[SOURCE_PATH_MAX + 8];
+    snprintf(from, sizeof(from), "%s/%s", copy, name);
+    snprintf(to, sizeof(to), "%s/%s", directory, name);
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) == 0)
+        return true;
+    const int error = errno;
+    snprintf(problem, problem_size, "cannot put the copy in place as %s: %s", to, strerror(error));
+    errno = error;
+    return false;
+}
+
+/* Puts the copy in its place, unless a store is there already. The witness is on disk before the
+ * store is; one that is not there belongs to a store from before there were any. */
 static bool
 place_copy(const char *directory, const char *copy, char *problem, size_t problem_size)
 {
-    static const struct {
-        const char *name;
-        unsigned flags;
-    } parts[] = { { "witness", 0 }, { "store", RENAME_NOREPLACE } };
-    char from[SOURCE_PATH_MAX + 8];
-    char to[SOURCE_PATH_MAX + 8];
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        snprintf(from, sizeof(from), "%s/%s", copy, parts[i].name);
-        snprintf(to, sizeof(to), "%s/%s", directory, parts[i].name);
-        if (renameat2(AT_FDCWD, from, AT_FDCWD, to, parts[i].flags) == 0 || errno == ENOENT)
-            continue;
-        snprintf(problem, problem_size, "cannot put the copy in place as %s: %s", to,
-                 strerror(errno));
+    if (!place_part(directory, copy, "witness", 0, problem, problem_size) && errno != ENOENT)
         return false;
-    }
-    if (rmdir(copy) == 0 && sync_with_parent(directory))
+    FAULT_POINT("copy.witness_placed");
+    const bool is_synced = store_directory_sync(directory);
+    if (is_synced && !place_part(directory, copy, "store", RENAME_NOREPLACE, problem, problem_size))
+        return false;
+    FAULT_POINT("copy.placed");
+    if (is_synced && rmdir(copy) == 0 && sync_with_parent(directory))
         return true;
     snprintf(problem, problem_size, "cannot sync %s: %s", directory, strerror(errno));
     return false;
@@ -117,21 +167,20 @@ copy_store_of(const char *data_dir, const char *to, char *problem, size_t proble
 {
     struct store_source source;
     const bool ok = store_source_open(&source, data_dir, problem, problem_size) &&
-                    copy_source(&source, to, problem, problem_size);
+                    copy_source(&source, to, problem, problem_size) &&
+                    store_source_stood(&source, problem, problem_size);
     store_source_close(&source);
     return ok;
 }
 
-int
-store_backup(const char *data_dir, const char *backup, bool verifies)
+static int
+back_up(const char *data_dir, const char *backup, bool verifies)
 {
     char problem[PROBLEM_SIZE];
     char copy[SOURCE_PATH_MAX];
     char name[SOURCE_PATH_MAX];
-    snprintf(copy, sizeof(copy), "%s/tmp-backup-%ld", backup, (long)getpid());
+    snprintf(copy, sizeof(copy), "%s/" STORE_UNFINISHED_BACKUP "%ld", backup, (long)getpid());
     snprintf(name, sizeof(name), "the backup in %s", backup);
-    if (!prepare_empty(backup, problem, sizeof(problem)))
-        return store_fail("backup", "%s", problem);
     if (!copy_store_of(data_dir, copy, problem, sizeof(problem))) {
         store_files_remove(copy);
         return store_fail("backup", "%s", problem);
@@ -142,10 +191,23 @@ store_backup(const char *data_dir, const char *backup, bool verifies)
                           "the store is damaged, so there is no backup; --no-verify makes one of "
                           "what is there");
     }
+    FAULT_POINT("copy.complete");
     if (!place_copy(backup, copy, problem, sizeof(problem)))
         return store_fail("backup", "%s", problem);
     printf("the store of %s is in %s\n", data_dir, backup);
     return EXIT_FINE;
+}
+
+int
+store_backup(const char *data_dir, const char *backup, bool verifies)
+{
+    char problem[PROBLEM_SIZE];
+    int lock;
+    const int status = prepare_empty(backup, &lock, problem, sizeof(problem))
+                           ? back_up(data_dir, backup, verifies)
+                           : store_fail("backup", "%s", problem);
+    unlock(lock);
+    return status;
 }
 
 static bool
@@ -166,7 +228,7 @@ copy_backup(const char *from, const char *data_dir, char *problem, size_t proble
     char to[SOURCE_PATH_MAX];
     struct progress progress;
     struct store_sizes sizes = { 0 };
-    snprintf(to, sizeof(to), "%s/tmp-restore-%ld", data_dir, (long)getpid());
+    snprintf(to, sizeof(to), "%s/" STORE_UNFINISHED_RESTORE "%ld", data_dir, (long)getpid());
     progress_init(&progress, progress_terminal(), NULL);
     snprintf(store, sizeof(store), "%s/store", from);
     store_files_size(store, &sizes);
@@ -174,8 +236,11 @@ copy_backup(const char *from, const char *data_dir, char *problem, size_t proble
     const struct store_copy copy = {
         .from = from, .to = to, .owner_of = data_dir, .progress = &progress
     };
-    const bool ok = store_files_copy(&copy, problem, problem_size) &&
-                    place_copy(data_dir, to, problem, problem_size);
+    bool ok = store_files_copy(&copy, problem, problem_size);
+    if (ok) {
+        FAULT_POINT("copy.complete");
+        ok = place_copy(data_dir, to, problem, problem_size);
+    }
     progress_end(&progress);
     if (!ok)
         store_files_remove(to);
@@ -236,16 +301,20 @@ store_restore(const char *data_dir, const char *backup)
     char problem[PROBLEM_SIZE];
     char store[SOURCE_PATH_MAX + 8];
     struct guard guard = { .backup = -1 };
+    int lock = -1;
     int status = EXIT_FAILED;
     snprintf(store, sizeof(store), "%s/store", backup);
+    if (store_files_is_unfinished(backup, problem, sizeof(problem)))
+        return store_fail("restore", "%s", problem);
     if (access(store, R_OK | X_OK) != 0)
         return store_fail("restore", "%s is not a backup: %s: %s", backup, store, strerror(errno));
     if (!no_broker_runs(data_dir, problem, sizeof(problem)) ||
-        !prepare_empty(data_dir, problem, sizeof(problem)) ||
+        !prepare_empty(data_dir, &lock, problem, sizeof(problem)) ||
         !guard_open(&guard, data_dir, backup, problem, sizeof(problem)))
         store_fail("restore", "%s", problem);
     else
         status = restore(data_dir, backup);
     guard_close(&guard, status == EXIT_FINE);
+    unlock(lock);
     return status;
 }

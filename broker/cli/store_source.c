@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct shown_progress {
@@ -43,6 +44,8 @@ static bool
 open_stopped(struct store_source *s, const char *data_dir, char *problem, size_t problem_size)
 {
     char store[SOURCE_PATH_MAX + 8];
+    if (store_files_is_unfinished(data_dir, problem, problem_size))
+        return false;
     snprintf(s->directory, sizeof(s->directory), "%s", data_dir);
     snprintf(store, sizeof(store), "%s/store", data_dir);
     if (access(store, R_OK | X_OK) == 0)
@@ -66,6 +69,19 @@ store_source_open(struct store_source *s, const char *data_dir, char *problem, s
     case CONTROL_UNREACHABLE:
         return false;
     }
+    return false;
+}
+
+bool
+store_source_stood(const struct store_source *s, char *problem, size_t problem_size)
+{
+    uint8_t octet;
+    /* A broker that lives says nothing more, and keeps the connection open. */
+    if (!s->is_running || (recv(s->broker.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+                           (errno == EAGAIN || errno == EINTR)))
+        return true;
+    snprintf(problem, problem_size,
+             "the broker has ended while its store was being copied; run the command again");
     return false;
 }
 

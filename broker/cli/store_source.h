@@ -23,6 +23,10 @@ struct store_source {
 bool store_source_open(struct store_source *s, const char *data_dir, char *problem,
                        size_t problem_size);
 
+/* Whether what was read is all of one store: false with a line for people if the broker that made
+ * the checkpoint has ended since, because the next one removes it. */
+bool store_source_stood(const struct store_source *s, char *problem, size_t problem_size);
+
 void store_source_close(struct store_source *s);
 
 #endif

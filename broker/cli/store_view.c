@@ -16,24 +16,43 @@ log_matches(const struct map_node *node, const void *key)
 static struct view_queue *
 queue_of(const struct store_view *v, uint64_t log)
 {
-    struct map_node *node = map_find(&v->by_log, log, log_matches, NULL);
-    return node == NULL ? NULL : MAP_CONTAINER(node, struct view_queue, by_log);
+    struct map_node *node = map_find(&v->logs, log, log_matches, NULL);
+    return node == NULL ? NULL : MAP_CONTAINER(node, struct view_log, by_id)->queue;
 }
 
 /* Two queues cannot have one log, nor one that has never been given. */
+static bool
+logs_are_free(const struct store_view *v, uint64_t first, size_t count)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = store_has_given_log(v->store, first + i) && queue_of(v, first + i) == NULL;
+    return ok;
+}
+
+static void
+add_logs(struct store_view *v, struct view_queue *q, uint64_t first)
+{
+    q->logs = mem_alloc_zeroed(q->log_count * sizeof(*q->logs));
+    for (size_t i = 0; i < q->log_count; i++) {
+        q->logs[i].queue = q;
+        map_insert(&v->logs, &q->logs[i].by_id, first + i);
+    }
+}
+
 static bool
 add_queue(struct store_view *v, const struct definition *d)
 {
     struct queue_arguments effective;
     struct amqp_exception ex;
     if (!queue_arguments_parse(d->arguments, d->name, d->vhost, &effective, &ex) ||
-        !store_has_given_log(v->store, d->log) || queue_of(v, d->log) != NULL)
+        !logs_are_free(v, d->log, effective.max_priority + 1u))
         return false;
     struct view_queue *q = mem_alloc_zeroed(sizeof(*q));
     buf_append_bytes(&q->vhost, d->vhost);
     buf_append_bytes(&q->name, d->name);
-    q->log = d->log;
-    map_insert(&v->by_log, &q->by_log, q->log);
+    q->log_count = effective.max_priority + 1u;
+    add_logs(v, q, d->log);
     if (v->queue_count == v->queue_capacity) {
         v->queue_capacity = v->queue_capacity == 0 ? 64 : 2 * v->queue_capacity;
         v->queues = mem_resize(v->queues, v->queue_capacity * sizeof(struct view_queue *));
@@ -84,8 +103,8 @@ on_log(void *context, const struct store_log *log)
     struct view_queue *q = queue_of(context, log->log);
     if (q == NULL)
         return false;
-    q->records = log->records;
-    q->octets = log->weight;
+    q->records += log->records;
+    q->octets += log->weight;
     return true;
 }
 
@@ -116,11 +135,14 @@ void
 store_view_fini(struct store_view *v)
 {
     for (size_t i = 0; i < v->queue_count; i++) {
-        map_remove(&v->by_log, &v->queues[i]->by_log);
-        buf_fini(&v->queues[i]->vhost);
-        buf_fini(&v->queues[i]->name);
-        mem_free(v->queues[i]);
+        struct view_queue *q = v->queues[i];
+        for (size_t k = 0; k < q->log_count; k++)
+            map_remove(&v->logs, &q->logs[k].by_id);
+        mem_free(q->logs);
+        buf_fini(&q->vhost);
+        buf_fini(&q->name);
+        mem_free(q);
     }
     mem_free(v->queues);
-    map_fini(&v->by_log);
+    map_fini(&v->logs);
 }

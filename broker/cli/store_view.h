@@ -10,11 +10,18 @@
 #include "broker/base/map.h"
 #include "persistence/store.h"
 
+struct view_queue;
+
+struct view_log {
+    struct map_node by_id;
+    struct view_queue *queue;
+};
+
 struct view_queue {
-    struct map_node by_log;
+    struct view_log *logs; /* One a priority. */
+    size_t log_count;
     struct buf vhost;
     struct buf name;
-    uint64_t log;
     uint64_t records;
     uint64_t octets; /* Of their bodies. */
 };
@@ -32,7 +39,7 @@ struct store_view {
     struct view_queue **queues; /* In the order of their rows: by virtual host and name. */
     size_t queue_count;
     size_t queue_capacity;
-    struct map by_log;
+    struct map logs; /* Of view_log, by their ids. */
     uint64_t exchanges;
     uint64_t bindings;
     struct store_facts facts;

@@ -39,7 +39,7 @@ door_moved(void *context)
     struct server *s = context;
     if (door_has_failed(s->door)) {
         /* No confirm will ever be true again: publishers must not wait, and we must not go on. */
-        if (!atomic_exchange(&s->store_failed, true))
+        if (!atomic_exchange(&s->store_failed, true) && atomic_load(&s->phase) != SERVER_STOPPING)
             kill(getpid(), SIGTERM);
         return;
     }
@@ -292,6 +292,7 @@ server_join(struct server *s)
     auth_stop(&s->broker); /* Workers wait for what it still owes them. */
     for (unsigned i = 0; i < s->worker_count; i++)
         pthread_join(s->workers[i].thread, NULL);
+    door_give_up_waiting(s->door);
     pulse_stop(s);
     survey_end(&s->survey);
     server_control_stop(s->control);

@@ -148,7 +148,8 @@ void
 server_control_clean(const char *data_dir)
 {
     store_files_remove_leftovers(data_dir, "tmp-checkpoint-");
-    store_files_remove_leftovers(data_dir, "tmp-restore-");
+    store_files_remove_leftovers(data_dir, STORE_UNFINISHED_BACKUP);
+    store_files_remove_leftovers(data_dir, STORE_UNFINISHED_RESTORE);
 }
 
 struct server_control *

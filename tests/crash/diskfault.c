@@ -2,7 +2,8 @@
  *
  * RAIL_DISKFAULT_ROOT names the directory, RAIL_DISKFAULT_CALL what fails (write, sync, allocate,
  * truncate, create or rename), _COUNT which of these is the first to fail, _ERROR the number of its
- * error. With _ONCE set the next call is fine again. With _SHORT set a write that is about to fail
+ * error. With _ONCE set the next call is fine again; with _LAST set to a number, those after the
+ * number-th. With _SHORT set a write that is about to fail
  * first writes half of its octets, as a disk does that fills up. When the first call fails, the
  * file _MARK comes to be. */
 
@@ -22,7 +23,7 @@ static const char *root;
 static const char *call;
 static long count;
 static int error_number;
-static bool once;
+static long last; /* 0: all that follow fail. */
 static bool is_short;
 static atomic_long seen;
 static atomic_bool half_written; /* The call that follows fails. */
@@ -43,11 +44,14 @@ diskfault_init(void)
 {
     const char *number = getenv("RAIL_DISKFAULT_COUNT");
     const char *error = getenv("RAIL_DISKFAULT_ERROR");
+    const char *last_number = getenv("RAIL_DISKFAULT_LAST");
     root = getenv("RAIL_DISKFAULT_ROOT");
     call = getenv("RAIL_DISKFAULT_CALL");
     count = number == NULL ? 0 : strtol(number, NULL, 10);
     error_number = error == NULL ? EIO : (int)strtol(error, NULL, 10);
-    once = getenv("RAIL_DISKFAULT_ONCE") != NULL;
+    last = getenv("RAIL_DISKFAULT_ONCE") != NULL ? count
+           : last_number == NULL                 ? 0
+                                                 : strtol(last_number, NULL, 10);
     is_short = getenv("RAIL_DISKFAULT_SHORT") != NULL;
 }
 
@@ -85,7 +89,7 @@ fails(const char *what)
     if (call == NULL || strcmp(call, what) != 0)
         return false;
     const long number = atomic_fetch_add(&seen, 1) + 1;
-    if (number < count || (once && number > count))
+    if (number < count || (last > 0 && number > last))
         return false;
     if (number == count)
         mark();

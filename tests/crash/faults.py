@@ -15,6 +15,8 @@ from world import World
 
 FIRE_SECONDS = 20
 DISK_SECONDS = 2
+# So long it tries again in vain before it is stopped.
+STUCK_SECONDS = 1
 # Which call of a kind fails, from and to: the first ones are made while the broker starts, and only
 # writes and syncs go on with every round.
 DISK_STARTING = [(1, 1), (2, 6), (6, 15)]
@@ -135,15 +137,25 @@ class FailingDiskWorld(DoomedWorld):
     def has_failed(self):
         return any('event=store.failed' in line for line in self.server.lines)
 
+    def is_stuck(self):
+        """Whether the disk has been found full and not had room since."""
+        said = [line for line in list(self.server.lines) if 'event=store.full ' in line]
+        return bool(said) and 'state=on' in said[-1]
+
     def wait_for_end(self):
-        """From the moment it says that it fails, the broker takes nothing for good."""
+        """From the moment it says that it fails, or that the disk is full for good, the broker
+        takes nothing for good."""
         deadline = time.monotonic() + DISK_SECONDS
-        while (self.server.alive() and not self.has_failed() and
-               (time.monotonic() < deadline or os.path.exists(self.mark))):
-            if time.monotonic() > deadline + DISK_SECONDS:
+        stuck_since = None
+        while self.server.alive() and not self.has_failed():
+            now = time.monotonic()
+            stuck_since = (stuck_since or now) if self.is_stuck() else None
+            if stuck_since and now > stuck_since + STUCK_SECONDS or (
+                    now > deadline + (DISK_SECONDS if os.path.exists(self.mark) else 0)):
                 break
             time.sleep(0.003)
-        self.killed_at = time.monotonic()
+        self.killed_at = stuck_since or time.monotonic()
+        return stuck_since is not None
 
     def work(self):
         self.ledger.book('st')
@@ -153,6 +165,7 @@ class FailingDiskWorld(DoomedWorld):
         self.arm()
         self.stopping.clear()
         self.killing.set()
+        self.ledger.stopping = True  # It stops in order, and not all of a stop is seen by everybody.
         self.server.address = ('127.0.0.1', broker.free_port())
         actors = list(self.actors())
         if self.server.launch():
@@ -162,10 +175,12 @@ class FailingDiskWorld(DoomedWorld):
                     actor.start()
             except (amqp.ConnectionLost, amqp.Mismatch, OSError):
                 pass
-        self.wait_for_end()
+        is_stuck = self.wait_for_end()
         self.stopping.set()
+        if is_stuck:
+            self.server.process.send_signal(signal.SIGTERM)
         self.join([actor for actor in actors if actor.ident is not None])
-        if not self.has_failed() and self.server.alive():
+        if not self.has_failed() and self.server.alive() and not is_stuck:
             self.killed_at = time.monotonic()
             self.server.process.send_signal(signal.SIGTERM)
         self.judge_failure(self.server.wait())

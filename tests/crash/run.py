@@ -16,14 +16,19 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'protocol')]
 sys.dont_write_bytecode = True
 
 import cases  # noqa: E402
+import copies  # noqa: E402
 import faults  # noqa: E402
+import fulldisk  # noqa: E402
 import power  # noqa: E402
 import server  # noqa: E402
 import world  # noqa: E402
 
 # Rounds that one data directory goes through.
 WORLD_ROUNDS = 5
+CASES = {**cases.CASES, **copies.CASES}
 NAMES = ('kill', 'power')
+# So many of those come to one world of backups.
+COPIES_SHARE = 20
 # How often a fault point is passed before the broker dies there, beside the first time.
 FAULT_COUNTS_MAX = (4, 60, 300)
 # Seldom done, and only once there is a backlog: that is what a first round without a fault leaves.
@@ -60,10 +65,15 @@ def play_world(options, name, seed, rounds):
                 counts = FAULT_COUNTS_BACKLOG
             here = faults.DoomedWorld(subject, seed, name, counts)
             rounds = len(counts)
+        elif name == 'disk.full':
+            here = fulldisk.FullDiskWorld(subject, seed, options.disk_library)
+            rounds = len(here.counts)
         elif name.startswith('disk.'):
             here = faults.FailingDiskWorld(subject, seed, name.removeprefix('disk.'),
                                            options.disk_library)
             rounds = len(here.counts)
+        elif name.startswith('copies'):
+            here = copies.CopiesWorld(subject, seed)
         else:
             here = world.World(subject, seed)
         for number in range(1, rounds + 1):
@@ -82,9 +92,12 @@ def run_job(job):
     options, name, *arguments = job
     began = time.monotonic()
     try:
-        case = cases.CASES.get(name)
+        case = CASES.get(name)
+        point = name.removeprefix('fault.')
         if case is not None:
             results = [(name, case(options, *arguments), '')]
+        elif point.startswith(copies.POINTS):
+            results = [(name, copies.doomed_copy(options, arguments[0], point), '')]
         else:
             results = play_world(options, name, *arguments)
     except Exception:  # pylint: disable=broad-except
@@ -102,11 +115,16 @@ def make_jobs(options):
                min(left, WORLD_ROUNDS))
         left -= WORLD_ROUNDS
         number += 1
+    for number in range(max(1, options.rounds // COPIES_SHARE)):
+        yield (options, f'copies{number + 1}', rand.randrange(1 << 32), WORLD_ROUNDS)
     for name in faults.names(os.path.abspath(options.railmq)):
+        if name in fulldisk.POINTS:
+            continue
         yield (options, f'fault.{name}', rand.randrange(1 << 32), 0)
+    yield (options, 'disk.full', rand.randrange(1 << 32), 0)
     for call in faults.DISK_CALLS:
         yield (options, f'disk.{call}', rand.randrange(1 << 32), 0)
-    for name in cases.CASES:
+    for name in CASES:
         yield (options, name, rand.randrange(1 << 32))
 
 

@@ -296,3 +296,119 @@ def a_disk_that_is_really_full(t):
             print('disk.a_disk_that_is_really_full: nothing can be mounted here, left out')
     finally:
         broker.remove()
+
+
+class Blind(Mounted, DiskBroker):
+    """On a file system of its own, of which it believes that there is room."""
+
+    def spawn(self, address, data):
+        return DiskBroker.spawn(self, address, os.path.join(self.mount, 'data'))
+
+    @property
+    def filler(self):
+        return os.path.join(self.mount, 'filler')
+
+    def fill(self):
+        """Somebody else takes all that is free, to the last octet."""
+        with open(self.filler, 'ab', buffering=0) as file:
+            try:
+                while file.write(bytes(1 << 16)):
+                    pass
+            except OSError:
+                pass
+
+    def make_room(self):
+        os.unlink(self.filler)
+
+
+def run_into_full_disk(broker):
+    publisher, consumer = (amqp.Connection(broker.address).channel() for _ in range(2))
+    queue = consumer.declare('full', durable=True).queue
+    publisher.call('confirm.select')
+    broker.fill()
+    first = fill(publisher, queue, 0)
+    check(broker.logged('event=store.full state=on'), 'expected the store to have met a full disk')
+    check(broker.alive(), 'it has ended')
+    consumer.consume(queue)
+    drain(consumer, 0, first // 2)
+    broker.make_room()
+    go_on(publisher)
+    check(not broker.logged('event=store.failed'), 'expected nothing to have failed')
+    drain(consumer, first // 2 + 1, first // 2 + 10)
+    for channel in (publisher, consumer):
+        channel.connection.finish()
+    return first
+
+
+def publish_until_stuck(broker, publisher, queue):
+    """Until not even the ballast gives the store room: how many messages are confirmed."""
+    count = 0
+    while True:
+        broker.fill()
+        publisher.publish(queue, numbered(count), properties={'delivery_mode': 2})
+        try:
+            publisher.take('basic.ack', timeout=2)
+            count += 1
+        except amqp.Timeout:
+            said = [line for line in broker.lines if 'event=store.full' in line]
+            check(said and 'state=on' in said[-1], f'no answer:\n{broker.log_tail()}')
+            return count
+
+
+def judge_full_disk(broker, first, taken):
+    broker.terminate()
+    broker.wait()
+    check(broker.launch(), f'it does not start again:\n{broker.log_tail()}')
+    again = amqp.Connection(broker.address).channel()
+    again.consume('full')
+    drain(again, taken, first)
+    again.sync()
+    equal(again.declare('full', passive=True).message_count, 0, 'messages')
+    end(broker, again)
+
+
+@test(process=True)
+def a_store_that_runs_into_a_full_disk(t):
+    """Somebody else takes the room that the broker counted upon: it confirms nothing, blocks
+    publishers, and goes on by itself when there is room. What was confirmed is there afterwards."""
+    broker = Blind(t.broker.railmq)
+    try:
+        if broker.mounted():
+            first = run_into_full_disk(broker.start())
+            judge_full_disk(broker, first, first // 2 + 11)
+        else:
+            print('disk.a_store_that_runs_into_a_full_disk: nothing can be mounted here, left out')
+    finally:
+        broker.remove()
+
+
+@test(process=True)
+def stopping_while_the_disk_is_full(t):
+    """It ends soon, with status 1, and a start says what is wrong. With room what was confirmed is
+    there."""
+    broker = Blind(t.broker.railmq)
+    try:
+        if not broker.mounted():
+            print('disk.stopping_while_the_disk_is_full: nothing can be mounted here, left out')
+            return
+        broker.start()
+        publisher = amqp.Connection(broker.address).channel()
+        publisher.declare('full', durable=True)
+        publisher.call('confirm.select')
+        first = publish_until_stuck(broker, publisher, 'full')
+        broker.terminate()
+        equal(broker.wait(), 1, 'exit status')
+        broker.fill()
+        check(not broker.launch() or not broker.logged('Server startup complete'),
+              'expected no start on a disk without one free octet')
+        equal(broker.wait(), 1, 'exit status of a start on the full disk')
+        check(broker.logged('the disk is full; make room'), f'unclear:\n{broker.log_tail()}')
+        broker.make_room()
+        check(broker.launch(), f'it does not start again:\n{broker.log_tail()}')
+        again = amqp.Connection(broker.address).channel()
+        again.consume('full')
+        drain(again, 0, first - 1)
+        again.sync()
+        end(broker, again)
+    finally:
+        broker.remove()

@@ -135,6 +135,26 @@ def info_counts(t):
 
 
 @test(process=True)
+def priorities(t):
+    """Each priority of a queue has a log of its own."""
+    with ground(t) as g:
+        broker = g.serve()
+        channel = amqp.Connection(broker.address).channel()
+        channel.declare('levels', durable=True, arguments={'x-max-priority': 5})
+        auditor = ConfirmAuditor(channel)
+        for priority in range(8):
+            auditor.publish('levels', body(priority), properties={**PERSISTENT,
+                                                                  'priority': priority})
+        auditor.wait()
+        channel.connection.finish()
+        for end in (lambda: stop(broker), lambda: None):
+            check('is sound' in g.verify(), 'expected it to be sound')
+            equal(counts(g.info()), {'levels': (8, 800)}, 'queues')
+            end()
+        g.run('backup', '--data-dir', g.path('data'), g.path('backup'))
+
+
+@test(process=True)
 def nothing_is_left_behind(t):
     with ground(t) as g:
         broker = g.serve()

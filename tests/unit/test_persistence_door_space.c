@@ -29,6 +29,8 @@ struct scene {
     atomic_uint rounds;
     atomic_uint records;
     atomic_uint settlements;
+    atomic_uint attempts;
+    atomic_bool is_full; /* The engine finds the disk so. */
 };
 
 static bool
@@ -56,6 +58,14 @@ static void
 scene_submit(struct engine *engine, const struct round *round)
 {
     struct scene *s = (struct scene *)engine;
+    unsigned attempt = 0;
+    while (atomic_load(&s->is_full)) {
+        if (!engine->await_room(engine->done_context, attempt++)) {
+            engine->done(engine->done_context, round->number, ROUND_UNKNOWN);
+            return;
+        }
+        atomic_fetch_add(&s->attempts, 1);
+    }
     for (size_t i = 0; i < round->effect_count; i++)
         atomic_fetch_add(round->effects[i].kind == EFFECT_RECORDS ? &s->records : &s->settlements,
                          1);
@@ -240,6 +250,73 @@ test_closing_writes_what_has_room(void **state)
     mem_free(s);
 }
 
+/* Although there seemed to be room: it counts as low, without the ballast, until it has been
+ * written. */
+static void
+test_an_engine_that_finds_the_disk_full_tries_again(void **state)
+{
+    (void)state;
+    struct scene *s = scene_create(500);
+    commit(s, push(s, EFFECT_RECORDS, 100));
+    atomic_store(&s->is_full, true);
+    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
+    while (atomic_load(&s->attempts) < 3)
+        sched_yield();
+    assert_true(door_is_short(s->door));
+    assert_false(has_ballast(s));
+    assert_true(door_committed(s->door) < ticket);
+    assert_false(door_has_failed(s->door));
+    atomic_store(&s->is_full, false);
+    commit(s, ticket);
+    while (door_is_short(s->door) || !has_ballast(s))
+        sched_yield();
+    assert_true(scene_end(s));
+    assert_int_equal(atomic_load(&s->records), 2);
+    mem_free(s);
+}
+
+/* Without room it is not even asked to. */
+static void
+test_an_engine_that_finds_the_disk_full_waits_for_room(void **state)
+{
+    (void)state;
+    struct scene *s = scene_create(500);
+    atomic_store(&s->is_full, true);
+    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
+    while (atomic_load(&s->attempts) == 0)
+        sched_yield();
+    atomic_store(&s->free_mib, 0);
+    wait_for_looks(s);
+    const unsigned attempts = atomic_load(&s->attempts);
+    wait_for_looks(s);
+    assert_int_equal(atomic_load(&s->attempts), attempts);
+    atomic_store(&s->is_full, false);
+    atomic_store(&s->free_mib, 500);
+    commit(s, ticket);
+    assert_true(atomic_load(&s->attempts) > attempts);
+    assert_true(scene_end(s));
+    mem_free(s);
+}
+
+/* Who reads what the round is to write waits for the committer; what a stop waits for is that. */
+static void
+test_waiting_for_room_is_given_up(void **state)
+{
+    (void)state;
+    struct scene *s = scene_create(500);
+    atomic_store(&s->is_full, true);
+    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
+    while (atomic_load(&s->attempts) == 0)
+        sched_yield();
+    door_give_up_waiting(s->door);
+    while (!door_has_failed(s->door))
+        sched_yield();
+    assert_true(door_committed(s->door) < ticket);
+    scene_end(s);
+    assert_int_equal(atomic_load(&s->records), 0);
+    mem_free(s);
+}
+
 int
 main(void)
 {
@@ -250,6 +327,9 @@ main(void)
         cmocka_unit_test(test_a_settlement_takes_waiting_records_along),
         cmocka_unit_test(test_closing_does_not_wait_for_room),
         cmocka_unit_test(test_closing_writes_what_has_room),
+        cmocka_unit_test(test_an_engine_that_finds_the_disk_full_tries_again),
+        cmocka_unit_test(test_an_engine_that_finds_the_disk_full_waits_for_room),
+        cmocka_unit_test(test_waiting_for_room_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
