@@ -153,7 +153,7 @@ class QueueBook:
             message = copy.message
             publisher, number = copy.place()
             line = (publisher, self.level(message))
-            if before.get(line, -1) >= number:
+            if line in before and before[line] > number:
                 yield (f'{self.name}: message {message.name} came after number {before[line]} of '
                        'its publisher')
             before[line] = number
