@@ -20,17 +20,35 @@ class Place:
         self.address = address
         self.deadline = deadline
         self.connections = [None, None]
+        self.beacons = None
 
     def connection(self, number):
         if self.connections[number] is None:
             self.connections[number] = amqp.Connection(self.address, deadline=self.deadline)
         return self.connections[number]
 
+    def beacon(self):
+        """Returns when all that has died so far has been moved: behind it one more is sent the longest
+        way, which is expiry behind a head that stays."""
+        channel = self.beacons
+        if channel is None:
+            channel = self.beacons = amqp.Connection(self.address, deadline=self.deadline).channel()
+            self.graves = channel.declare(exclusive=True).queue
+            self.source = channel.declare(exclusive=True, arguments={
+                'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': self.graves}).queue
+            channel.publish(self.source, b'stays')
+            channel.consume(self.graves, no_ack=True)
+        channel.publish(self.source, b'goes', properties={'expiration': '0'})
+        channel.deliver()
+
     def drop(self, number):
         connection, self.connections[number] = self.connections[number], None
         return connection
 
     def close(self):
+        if self.beacons:
+            self.beacons.connection.close()
+            self.beacons = None
         for number in range(len(self.connections)):
             connection = self.drop(number)
             if connection:
@@ -358,6 +376,10 @@ class Player:
         self.model.settle_down()
         self.receive()
         self.compare_counts()
+        if self.model.is_unseen:
+            for _ in range(self.model.rounds):
+                self.place.beacon()
+                self.compare_counts()
         self.model.note_settled(time.monotonic())
 
     def receive(self):
@@ -442,13 +464,15 @@ class Player:
                        for queue in self.queues.values())
 
     def acknowledge_chancy(self):
-        """What comes back from several sessions may be dropped in any order."""
+        """What comes back from several sessions may be dropped in any order. What expires about now may
+        become a transient dead letter before the end, and be lost, or after it."""
         for queue in self.queues.values():
             tags = [(session, tag) for session in self.sessions
                     for tag, held in self.model.held[session.number].items()
                     if held.entry.queue is queue]
             entries = [self.model.held[session.number][tag].entry for session, tag in tags]
-            if self.model.is_chancy(queue, entries) or queue.is_over_with(entries):
+            if (self.model.is_chancy(queue, entries) or queue.is_over_with(entries) or
+                    queue.is_quorum and any(entry.is_short_lived() for entry in entries)):
                 self.acknowledge(tags)
 
     def acknowledge(self, tags):

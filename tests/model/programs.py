@@ -45,9 +45,10 @@ class Generator:
     def make_queue(self):
         arguments, queue = {}, {'durable': self.chance(0.4)}
         self.is_limited = self.kind != 'loop' and self.chance(0.45)
-        # Which of those in excess goes depends on when what expires goes, in a loop or a limited
-        # target; and after a crash what has expired may come and go again.
-        self.may_expire = self.kind != 'limited' and 'kill' not in self.restarts
+        # Which of those in excess goes depends on when what expires goes, in a limited target, or when
+        # the head has to be read; and after a crash what has expired may come and go again.
+        self.may_expire = (self.kind != 'limited' and 'kill' not in self.restarts and
+                           not (self.is_limited and self.restarts))
         if self.chance(0.25):
             arguments['x-queue-type'] = 'quorum'
         elif self.kind != 'loop' and self.chance(0.35):
@@ -74,9 +75,11 @@ class Generator:
         if which != 'length':
             arguments['x-max-length-bytes'] = self.pick(0, 10, 100, 1000, 2500)
         overflow = ['drop-head', 'reject-publish']
+        if 'kill' in self.restarts:
+            overflow = ['reject-publish']  # What comes back stays.
         if 'x-queue-type' not in arguments:
             overflow.append('reject-publish-dlx')
-        if self.chance(0.7):
+        if 'kill' in self.restarts or self.chance(0.7):
             arguments['x-overflow'] = self.random.choice(overflow)
 
     def make_target(self):
@@ -130,8 +133,8 @@ class Generator:
                 message['priority'] = priority or 0
         target = self.queue()
         chancy = self.has_short_ttl or any('expiration' in message for message in messages)
-        if target == 'q' and (self.is_limited and chancy or 'x-max-priority' in arguments and
-                              'x-max-length-bytes' in arguments):
+        if self.is_limited and chancy or (target == 'q' and 'x-max-priority' in arguments and
+                                          'x-max-length-bytes' in arguments):
             messages = messages[:1]
         return {'queue': target, 'messages': messages}
 

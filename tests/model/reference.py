@@ -423,6 +423,8 @@ class Model:
         self.queues = queues
         self.held = [{} for _ in range(sessions)]
         self.has_expired = False
+        self.rounds = 0         # How often the dead were moved in the last step.
+        self.is_unseen = False  # Not all of that can be seen in counts.
 
     def end(self, session, tags, fate):
         """ack, requeue or discard."""
@@ -468,6 +470,8 @@ class Model:
 
     def settle_down(self):
         """Everything that comes of an operation by itself."""
+        self.rounds = 0
+        self.is_unseen = False
         moving = True
         while moving:
             for queue in self.queues:
@@ -476,6 +480,7 @@ class Model:
                 queue.expire()
                 self.has_expired = self.has_expired or len(queue.ready) < before
             moving = any(queue.batches for queue in self.queues)
+            self.rounds += moving
             for queue in self.queues:
                 batches, queue.batches = queue.batches, []
                 for batch in batches:
@@ -492,6 +497,7 @@ class Model:
         letters = [letter for letter in (entry.letter(reason) for entry, reason in batch) if letter]
         target.append(letters)
         target.arrived += letters
+        self.is_unseen = self.is_unseen or self.rounds > 1 or target.is_limited()
 
     @staticmethod
     def share_place(queue, entries):
@@ -518,6 +524,8 @@ class Model:
                 bisect.insort(one.entry.queue.ready, one.entry, key=Entry.turn)
             held.clear()
         self.has_expired = True  # The order of what dies is not known.
+        if kind == 'stop':
+            self.settle_down()
         for queue in self.queues:
             queue.survive(kind != 'stop')
 
