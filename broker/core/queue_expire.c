@@ -446,6 +446,8 @@ page_load(struct queue *q, struct page *page, size_t *count)
         if (i < page->taken)
             continue;
         ok = record_decode(record.octets, &e);
+        if (e.priority > q->effective.max_priority)
+            e.priority = q->effective.max_priority;
         if (ok)
             entries[(*count)++] = e;
     }

@@ -282,6 +282,7 @@ read_page(struct fetch *f)
         if (i < f->page->taken)
             continue;
         f->failed = !record_decode(record.octets, &e);
+        e.priority = (uint8_t)f->level;
         if (!f->failed)
             entries_push(&f->others, &e);
     }

@@ -25,7 +25,7 @@ record_append_head(struct buf *out, const struct entry *e, uint32_t offset, uint
     store_be32(at + 8, (uint32_t)m->body_size);
     store_be64(at + 12, wall_us);
     at[20] = flags;
-    at[21] = e->priority;
+    at[21] = m->priority;
     at[22] = m->exchange_size;
     at[23] = m->key_size;
     store_be32(at + 24, m->properties_size);

@@ -12,7 +12,7 @@
  *          8    4  size of the body, which is the record's weight
  *         12    8  wall time of enqueueing, microseconds
  *         20    1  flags: RECORD_PERSISTENT, RECORD_DUE, RECORD_EXPIRATION, RECORD_BCC
- *         21    1  priority in its queue
+ *         21    1  priority of the message, maybe above what its queue tells apart
  *         22    1  size of the exchange name
  *         23    1  size of the routing key
  *         24    4  size of the properties
@@ -29,8 +29,8 @@
 #define RECORD_EXPIRATION 4u
 #define RECORD_BCC 8u
 
-/* Fills message, with one reference, priority and due time of the entry. False if the octets are
- * not a record. */
+/* Fills message, with one reference, and due time of the entry. Its priority is the message's: the
+ * caller knows that in the queue. False if the octets are not a record. */
 bool record_decode(struct bytes record, struct entry *e);
 
 /* When the message of a record expires, by the monotonic clock, or 0, without decoding it. Its

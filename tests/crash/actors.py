@@ -9,7 +9,7 @@ import traceback
 
 import amqp
 import audit
-from ledger import Message
+from books import Message
 
 FILLER = random.Random(7).randbytes(1 << 20)
 OPEN_COPIES_MAX = 2500

@@ -15,8 +15,8 @@ import power
 import server
 import store
 from actors import random_message, send
+from books import SETTLE_WINDOW_S, QueueBook
 from clerk import read_queue
-from ledger import SETTLE_WINDOW_S, QueueBook
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM_SECONDS = 60

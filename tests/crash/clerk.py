@@ -8,7 +8,7 @@ import time
 
 import amqp
 from actors import Actor, random_message, send
-from ledger import QueueBook
+from books import QueueBook
 
 QUEUES = [f'k{n}' for n in range(6)]
 EXCHANGES = [f'kx{n}' for n in range(4)]

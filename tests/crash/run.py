@@ -12,7 +12,7 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'protocol')]
+sys.path[:0] = [HERE, *(os.path.join(os.path.dirname(HERE), name) for name in ('protocol', 'model'))]
 sys.dont_write_bytecode = True
 
 import cases  # noqa: E402

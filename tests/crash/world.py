@@ -11,8 +11,9 @@ import traceback
 import amqp
 import broker
 from actors import (CONSUMED, QUEUES, Consumer, Publisher, Transactor, declare_all)
+from books import SETTLE_WINDOW_S
 from clerk import Clerk, ClerkJudge, Scheme, read_queue
-from ledger import COMPLAINTS_MAX, SETTLE_WINDOW_S, Ledger
+from ledger import COMPLAINTS_MAX, Ledger
 
 JOIN_SECONDS = 60
 LOG_LINES = 12

@@ -287,3 +287,22 @@ def an_unused_queue_expires(t, killed):
         channel = open_channel(t, ground)
         channel.send('queue.declare', queue='unused', passive=True)
         channel.expect_close(404, cause='queue.declare')
+
+
+@test(process=True)
+def keeps_its_priority(t):
+    """Also where it died none was told apart: the queue of dead letters may."""
+    with a_broker(t) as ground:
+        channel = open_channel(t, ground)
+        channel.declare('dead', durable=True, arguments={'x-max-priority': 5})
+        channel.declare('q', durable=True, arguments={
+            'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead'})
+        for priority in (1, 3, 2):
+            channel.publish('q', b'%d' % priority, properties={**PERSISTENT, 'priority': priority})
+        channel.sync()
+        revive(t, ground, killed=False)
+        channel = open_channel(t, ground)
+        for _ in range(3):
+            channel.nack(channel.get('q', no_ack=False).delivery_tag, requeue=False)
+        settle(channel, 'dead', 3)
+        equal([channel.get('dead').body for _ in range(3)], [b'3', b'2', b'1'], 'order')

@@ -135,8 +135,8 @@ test_a_record_brings_its_message_back(void **state)
         struct message *m =
             message_of(rows[i].exchange, rows[i].key, rows[i].properties, rows[i].body);
         m->is_persistent = i > 0;
+        m->priority = (uint8_t)(i * 100);
         const struct entry e = { .message = m,
-                                 .priority = (uint8_t)(i * 100),
                                  .due_ms = i == 1 ? clock_monotonic_ms() + 100000 : 0 };
         due_ms[i] = e.due_ms;
         record_append(&records, &e, i * 7, 12345);
@@ -154,6 +154,7 @@ test_a_record_brings_its_message_back(void **state)
         assert_int_equal(e.due_ms, due_ms[i]);
         assert_int_equal(m->is_persistent, i > 0);
         assert_int_equal(e.priority, (uint8_t)(i * 100));
+        assert_int_equal(m->priority, (uint8_t)(i * 100));
         assert_message(m, rows[i].exchange, rows[i].key, rows[i].properties, rows[i].body);
         message_unref(m);
         rest = bytes_of(rest.data + size, rest.size - size);

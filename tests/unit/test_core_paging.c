@@ -104,7 +104,9 @@ model_take(uint8_t *level)
 static struct message *
 make_message(uint32_t number)
 {
-    return stage_message(number, size_of(number), is_persistent(number));
+    struct message *m = stage_message(number, size_of(number), is_persistent(number));
+    m->priority = level_of(number);
+    return m;
 }
 
 static void

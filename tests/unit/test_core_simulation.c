@@ -133,6 +133,7 @@ publish(struct incarnation *x, uint32_t home)
         levels[i] = (uint8_t)dice_below(x->levels);
         items[i].queue = x->queue;
         items[i].entry.message = message_make(++world.last_number);
+        items[i].entry.message->priority = levels[i];
         items[i].entry.priority = levels[i];
     }
     const uint32_t first = world.last_number + 1 - (uint32_t)count;

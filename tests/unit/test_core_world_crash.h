@@ -138,7 +138,8 @@ audit_record(void *context, uint64_t sequence, struct bytes octets)
     copy_identify(c, message_number(e.message));
     message_check(e.message, c->number);
     message_unref(e.message);
-    assert_int_equal(e.priority, a->level);
+    const unsigned top = a->x->levels - 1u;
+    assert_int_equal(e.priority < top ? e.priority : top, a->level);
     if (c->settled <= a->settled)
         fail_msg("message %u has come back to %s", c->number, world_names[a->x->name]);
     a->seen[c - world.copies] = true;
