@@ -4,7 +4,6 @@
 #include "broker/core/queue.h"
 
 #include "broker/base/clock.h"
-#include "broker/base/endian.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/pager.h"
@@ -21,18 +20,6 @@
 /* Records looked at together where it is not known which of them are due, and when. */
 #define SCAN_RECORDS 8192u
 
-/* Records that were taken out of the middle of the queue. Until the store knows that they are
- * settled, which those that are dead-lettered are not before they have been moved, it still gives
- * them to whoever reads what lies around them. The list is the pager's; ticket and count of those
- * to be moved are guarded by the queue's lock. */
-struct swept_batch {
-    struct swept_batch *next;
-    uint64_t ticket;
-    size_t to_move;
-    size_t count;
-    uint64_t sequences[]; /* Ascending. */
-};
-
 struct sweep {
     struct queue *queue;
     uint64_t now_ms;
@@ -41,100 +28,8 @@ struct sweep {
     struct dues found; /* In memory, in ranges of which nothing was known. */
     struct effects settled;
     struct leaving leaving;
-    uint64_t *sequences; /* Of records that have gone. */
-    size_t sequence_count;
-    size_t sequence_capacity;
-    size_t to_move;
+    struct swept gone; /* Records, from whatever level. */
 };
-
-static int
-sequence_order(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a;
-    const uint64_t y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-bool
-queue_is_swept(const struct queue *q, uint64_t sequence)
-{
-    for (const struct swept_batch *b = q->swept; b != NULL; b = b->next)
-        if (bsearch(&sequence, b->sequences, b->count, sizeof(sequence), sequence_order) != NULL)
-            return true;
-    return false;
-}
-
-static void
-push_purge(struct queue *q, uint64_t log, uint64_t first, uint64_t last)
-{
-    struct effect purge = { .kind = EFFECT_PURGE, .log = log, .sequence = first };
-    if (first > last)
-        return;
-    store_be64(buf_reserve(&purge.payload, 8), last);
-    purge.payload.size = 8;
-    door_push(q->door, &purge);
-}
-
-void
-queue_purge_records(struct queue *q, unsigned level, uint64_t first, uint64_t last)
-{
-    size_t count = 0;
-    for (const struct swept_batch *b = q->swept; b != NULL; b = b->next)
-        count += b->count;
-    uint64_t *kept = mem_alloc(count * sizeof(*kept));
-    count = 0;
-    for (const struct swept_batch *b = q->swept; b != NULL; b = b->next)
-        for (size_t i = 0; i < b->count; i++)
-            if (b->sequences[i] >= first && b->sequences[i] <= last)
-                kept[count++] = b->sequences[i];
-    if (count > 1)
-        qsort(kept, count, sizeof(*kept), sequence_order);
-    for (size_t i = 0; i < count; i++) {
-        push_purge(q, q->log + level, first, kept[i] - 1);
-        first = kept[i] + 1;
-    }
-    push_purge(q, q->log + level, first, last);
-    mem_free(kept);
-}
-
-/* What the store knows by now need not be remembered. The lock is held, or nobody else is left. */
-static void
-forget_swept(struct queue *q, uint64_t committed)
-{
-    struct swept_batch **link = &q->swept;
-    while (*link != NULL) {
-        struct swept_batch *b = *link;
-        if (b->to_move > 0 || b->ticket > committed) {
-            link = &b->next;
-            continue;
-        }
-        *link = b->next;
-        mem_free(b);
-    }
-}
-
-void
-queue_fini_swept(struct queue *q)
-{
-    while (q->swept != NULL) {
-        struct swept_batch *b = q->swept;
-        q->swept = b->next;
-        mem_free(b);
-    }
-}
-
-void
-queue_note_moved(struct queue *q, const struct dead *items, size_t count, uint64_t ticket)
-{
-    for (struct swept_batch *b = q->swept; b != NULL; b = b->next)
-        for (size_t i = 0; b->to_move > 0 && i < count; i++) {
-            if (bsearch(&items[i].entry.sequence, b->sequences, b->count, sizeof(b->sequences[0]),
-                        sequence_order) == NULL)
-                continue;
-            b->to_move--;
-            b->ticket = ticket > b->ticket ? ticket : b->ticket;
-        }
-}
 
 static uint64_t
 queue_expiry_ms(const struct queue *q)
@@ -266,29 +161,13 @@ dies(void *context, const struct entry *e)
     queue_die(s->queue, e, DEATH_EXPIRED, &s->settled, &s->leaving);
     if (!e->is_durable)
         return;
-    if (s->sequence_count == s->sequence_capacity) {
-        s->sequence_capacity = s->sequence_capacity == 0 ? 64 : s->sequence_capacity * 2;
-        s->sequences = mem_resize(s->sequences, s->sequence_capacity * sizeof(uint64_t));
+    struct swept *gone = &s->gone;
+    if (gone->count == gone->capacity) {
+        gone->capacity = gone->capacity == 0 ? 64 : gone->capacity * 2;
+        gone->sequences = mem_resize(gone->sequences, gone->capacity * sizeof(uint64_t));
     }
-    s->sequences[s->sequence_count++] = e->sequence;
-    s->to_move += s->leaving.dead_count - dead;
-}
-
-static void
-remember_swept(struct sweep *s, uint64_t ticket)
-{
-    struct queue *q = s->queue;
-    const size_t size = s->sequence_count * sizeof(uint64_t);
-    if (s->sequence_count == 0)
-        return;
-    struct swept_batch *b = mem_alloc(sizeof(*b) + size);
-    *b = (struct swept_batch){
-        .next = q->swept, .ticket = ticket, .to_move = s->to_move, .count = s->sequence_count
-    };
-    memcpy(b->sequences, s->sequences, size);
-    qsort(b->sequences, b->count, sizeof(b->sequences[0]), sequence_order);
-    q->swept = b;
-    mem_free(s->sequences);
+    gone->sequences[gone->count++] = e->sequence;
+    gone->to_move += s->leaving.dead_count - dead;
 }
 
 static void
@@ -553,7 +432,7 @@ sweep_once(struct queue *q)
     if (s->count > 0)
         sweep_paged(s);
     lock_acquire(&q->lock);
-    remember_swept(s, effects_push(&s->settled, q, 0));
+    queue_remember_swept(q, &s->gone, effects_push(&s->settled, q, 0));
     return_ranges(s);
     if (q->ready_count == 0)
         dues_trim(&q->dues, UINT64_MAX);
@@ -590,7 +469,7 @@ queue_expire(struct queue *q)
         return;
     lock_acquire(&q->lock);
     if (q->swept != NULL)
-        forget_swept(q, door_committed(q->door));
+        queue_forget_swept(q, door_committed(q->door));
     const bool has_dues = dues_earliest(&q->dues) <= clock_monotonic_ms();
     if (!has_dues)
         queue_set_timer(q); /* An earlier look may have taken what this one was meant for. */

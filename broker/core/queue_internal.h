@@ -1,7 +1,7 @@
 #ifndef BROKER_CORE_QUEUE_INTERNAL_H
 #define BROKER_CORE_QUEUE_INTERNAL_H
 
-/* What queue.c, queue_consumers.c and queue_settle.c share. All of it wants the queue's lock. */
+/* What the files queue*.c share. All of it wants the queue's lock. */
 
 #include "broker/core/queue.h"
 
@@ -34,9 +34,37 @@ void deliveries_forget_all(struct queue *q);
 uint32_t deliveries_fetch(struct queue *q, uint64_t sequence);
 void deliveries_fini(struct queue *q);
 
-/* Whether the pager has settled it, but the store may not know yet. Its thread only. */
+/* Records that a sweep has taken out. A zeroed struct is empty. */
+struct swept {
+    uint64_t *sequences;
+    size_t count;
+    size_t capacity;
+    size_t to_move; /* So many are dead-lettered, and settled when that is done. */
+};
+
+/* Remembers them until the round of the ticket, and those to be moved have been; empties `gone`.
+ * The pager's thread, as the next two. */
+void queue_remember_swept(struct queue *q, struct swept *gone, uint64_t ticket);
+
+/* What the store knows by now need not be remembered. */
+void queue_forget_swept(struct queue *q, uint64_t committed);
+
+/* Whether the pager has settled it, but the store may not know yet. */
 bool queue_is_swept(const struct queue *q, uint64_t sequence);
 void queue_fini_swept(struct queue *q);
+
+static inline struct ready *
+queue_level_of(struct queue *q, const struct entry *e)
+{
+    ASSERT(e->priority <= q->effective.max_priority);
+    return &q->levels[e->priority];
+}
+
+static inline bool
+queue_rejects_when_full(const struct queue *q)
+{
+    return atomic_load(&q->limits.overflow) != OVERFLOW_DROP_HEAD;
+}
 
 /* Lets the consumer wait for messages, if it can take one and is not waiting already. */
 void queue_let_wait(struct queue *q, struct consumer *c);
