@@ -1,6 +1,7 @@
 #include "broker/core/message_properties.h"
 
 #include "amqp/table.h"
+#include "broker/base/endian.h"
 #include "broker/base/mem.h"
 
 void
@@ -117,14 +118,34 @@ message_delay_ms(const struct message *m)
     return (uint64_t)delay_of(&p);
 }
 
+/* In the type that the publisher gave it, if that can be negative: clients differ in how they read
+ * the others. */
+static void
+put_negative_delay(const struct table_field *f, int64_t delay, struct buf *out)
+{
+    uint8_t octets[8];
+    struct table_field negative = *f;
+    if (strchr("bsIl", f->tag) == NULL) {
+        table_put_integer(out, "x-delay", -delay);
+        return;
+    }
+    store_be64(octets, (uint64_t)-delay);
+    negative.value = bytes_of(octets + 8 - f->value.size, f->value.size);
+    table_append(out, &negative);
+}
+
 struct message *
 message_without_delay(const struct message *m)
 {
     struct properties p = properties_of(m);
     struct buf headers = { 0 };
-    const int64_t delay = delay_of(&p);
-    headers_without(p.headers, "x-delay", &headers);
-    table_put_integer(&headers, "x-delay", -delay);
+    struct table_field f;
+    for (struct table_iterator i = table_iterate(p.headers); table_next(&i, &f);) {
+        if (bytes_equal(f.name, BYTES_LITERAL("x-delay")))
+            put_negative_delay(&f, delay_of(&p), &headers);
+        else
+            table_append(&headers, &f);
+    }
     p.headers = buf_bytes(&headers);
     p.flags |= PROPERTY_HEADERS;
     struct message *over = message_with(m, &p);

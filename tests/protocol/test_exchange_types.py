@@ -3,6 +3,7 @@
 import collections
 import time
 
+from codec import Tagged
 from harness import test, check, equal, eventually, settle
 
 
@@ -36,6 +37,23 @@ def delayed(t):
             equal(message.properties['headers']['x-delay'].value, -int(message.body), 'header')
             equal((message.exchange, message.routing_key), (exchange, 'k'), 'address')
     equal(got, [b'now', b'negative', b'50', b'100', b'150'], 'order')
+
+
+@test
+def a_delay_keeps_its_type(t):
+    """And the other headers stay where they are. What cannot be negative becomes a long."""
+    channel = t.channel()
+    exchange = declared(t, channel, 'x-delayed-message', **{'x-delayed-type': 'direct'})
+    queue = t.queue(channel)
+    channel.bind(queue, exchange, 'k')
+    channel.consume(queue, 'c', no_ack=True)
+    for tag, back in (('b', 'b'), ('B', 'l'), ('s', 's'), ('u', 'l'), ('I', 'I'), ('i', 'l'),
+                      ('l', 'l')):
+        headers = {'a': 'x', 'x-delay': Tagged(tag, 3), 'z': 'y'}
+        channel.publish('k', b'late', exchange=exchange, properties={'headers': headers})
+        got = channel.deliver().properties['headers']
+        equal(list(got), ['a', 'x-delay', 'z'], 'names')
+        equal(got['x-delay'], Tagged(back, -3), f'a delay of type {tag}')
 
 
 @test
