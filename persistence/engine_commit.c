@@ -51,19 +51,17 @@ static bool
 write_batch(struct engine_local *e, bool sync)
 {
     char *error = NULL;
-    const struct unwritten u = { rocksdb_get_latest_sequence_number(e->db),
-                                 (uint64_t)rocksdb_writebatch_count(e->batch) };
-    if (u.changes == 0)
+    const bool is_empty = rocksdb_writebatch_count(e->batch) == 0;
+    if (is_empty)
         rocksdb_flush_wal(e->db, sync, &error); /* Only what is there already. */
     else
         rocksdb_write(e->db, sync ? e->synced : e->unsynced, e->batch, &error);
     if (error == NULL)
         return true;
     log_error("store.write", "msg=\"%s\"", error);
-    const bool is_final =
-        u.changes == 0 || e->engine.await_room == NULL || !engine_is_out_of_room(error);
+    const bool is_final = is_empty || e->engine.await_room == NULL || !engine_is_out_of_room(error);
     rocksdb_free(error);
-    return !is_final && engine_write_when_room(e, &u, sync);
+    return !is_final && engine_write_when_room(e, sync);
 }
 
 bool

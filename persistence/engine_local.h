@@ -139,18 +139,12 @@ void engine_explain_open_error(const char *directory, const char *error, char *p
  * is final. Waits while the disk is full, see engine_reopen.c. */
 bool engine_write_batch(struct engine_local *e, bool sync);
 
-/* A batch whose writing has failed. */
-struct unwritten {
-    uint64_t before; /* Where RocksDB's sequence stood. */
-    uint64_t changes;
-};
-
 /* Whether the error is a full disk, met while writing: then it is not final. */
 bool engine_is_out_of_room(const char *error);
 
-/* Closes the store and opens it again when there is room, until the batch is in it. False if that
- * cannot be, or if it is not to be waited for any longer. */
-bool engine_write_when_room(struct engine_local *e, const struct unwritten *u, bool sync);
+/* The batch could not be written: closes the store and opens it again when there is room, until the
+ * batch is in it. False if that cannot be, or if it is not to be waited for any longer. */
+bool engine_write_when_room(struct engine_local *e, bool sync);
 
 void batch_put(struct engine_local *e, const struct key *key, struct bytes value);
 void batch_delete(struct engine_local *e, const struct key *key);

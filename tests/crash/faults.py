@@ -155,7 +155,7 @@ class FailingDiskWorld(DoomedWorld):
                 break
             time.sleep(0.003)
         self.killed_at = stuck_since or time.monotonic()
-        return stuck_since is not None
+        return stuck_since is not None and self.server.alive() and not self.has_failed()
 
     def work(self):
         self.ledger.book('st')
@@ -192,6 +192,9 @@ class FailingDiskWorld(DoomedWorld):
                    if line.startswith('railmq: cannot start: ') or 'event=server.stopped' in line]
         if status not in (0, 1) or not reasons:
             self.ledger.complain(f'{self.fault}: exit status {status}\n{self.server.log_tail()}')
+        elif any('event=store.reopen ' in line for line in self.server.lines):
+            self.ledger.complain(f'{self.fault}: the store has lost something\n'
+                                 f'{self.server.log_tail()}')
         elif status == 1 and not os.path.exists(self.mark):
             self.ledger.complain(f'{self.fault}: failed without a reason\n{self.server.log_tail()}')
 
