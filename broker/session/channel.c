@@ -249,8 +249,8 @@ channel_raise(struct channel *ch, const struct amqp_exception *ex)
                  .class_id = (uint16_t)(ex->method_id >> 16), .method_id = (uint16_t)ex->method_id);
 }
 
-/* The first delivery that has been out for too long: queues may allow less than the broker does.
- * `timeout_ms` becomes what it was allowed. */
+/* The first delivery that has been out for too long: what a queue allows beats what the broker
+ * does. `timeout_ms` becomes what it was allowed. */
 static const struct unacked_item *
 find_overdue(struct channel *ch, uint64_t now_ms, uint64_t *timeout_ms)
 {
@@ -259,7 +259,7 @@ find_overdue(struct channel *ch, uint64_t now_ms, uint64_t *timeout_ms)
     const uint64_t general_ms = *timeout_ms == 0 ? UINT64_MAX : *timeout_ms;
     while ((item = unacked_next(&ch->unacked, &place)) != NULL) {
         const uint64_t own_ms = atomic_load(&item->settle.queue->limits.consumer_timeout_ms);
-        *timeout_ms = own_ms < general_ms ? own_ms : general_ms;
+        *timeout_ms = own_ms != UINT64_MAX ? own_ms : general_ms;
         if (now_ms - item->sent_ms >= *timeout_ms)
             return item;
     }
@@ -274,9 +274,13 @@ channel_check_timeout(struct channel *ch, uint64_t now_ms, uint64_t timeout_ms)
     if (oldest == NULL)
         return;
     char queue[300];
-    log_warning("consumer.timeout", "conn=%llu chan=%u queue=\"%s\" delivery_tag=%llu age_ms=%llu",
+    char tag[300];
+    const struct consumer *consumer = oldest->settle.consumer;
+    log_warning("consumer.timeout",
+                "conn=%llu chan=%u queue=\"%s\" consumer=\"%s\" delivery_tag=%llu age_ms=%llu",
                 (unsigned long long)ch->connection->id, ch->number,
                 log_quote(oldest->settle.queue->name, queue, sizeof(queue)),
+                log_quote(consumer != NULL ? consumer->tag : BYTES_NONE, tag, sizeof(tag)),
                 (unsigned long long)oldest->tag, (unsigned long long)(now_ms - oldest->sent_ms));
     struct amqp_exception ex = { 0 };
     amqp_raise(

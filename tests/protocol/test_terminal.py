@@ -15,6 +15,13 @@ TIMEOUT_S = 30
 PASSWORD = b'correct horse\n'
 
 
+def take_terminal():
+    """As a shell starts what somebody types; who runs the tests may ignore these signals."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminal:
     """A process whose controlling terminal we hold the other end of."""
 
@@ -25,7 +32,7 @@ class Terminal:
         self.process = subprocess.Popen(
             command, stdin=self.slave, stdout=self.slave, stderr=self.slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            preexec_fn=take_terminal)
 
     @property
     def echoes(self):
