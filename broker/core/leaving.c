@@ -26,12 +26,21 @@ leaving_add_dead(struct leaving *l, const struct entry *e, enum death_reason rea
 }
 
 void
-leaving_release(struct leaving *l, struct queue *q)
+leaving_post(struct leaving *l, struct queue *q)
 {
+    if (l->dead_count > 0)
+        dead_letters_post(q->vhost->dead_letters, q, l->dead, l->dead_count);
+    l->dead = NULL;
+    l->dead_count = 0;
+    l->dead_capacity = 0;
+}
+
+void
+leaving_release(struct leaving *l)
+{
+    ASSERT(l->dead_count == 0);
     for (size_t i = 0; i < l->message_count; i++)
         message_unref(l->messages[i]);
     mem_free(l->messages);
-    if (l->dead_count > 0)
-        dead_letters_post(q->vhost->dead_letters, q, l->dead, l->dead_count);
     *l = (struct leaving){ 0 };
 }

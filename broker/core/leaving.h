@@ -2,9 +2,8 @@
 #define BROKER_CORE_LEAVING_H
 
 /*
- * What leaves a queue in one step, to be dealt with once the queue's lock is released: messages
- * whose references go, and those that died in it and go to its dead-letter exchange. A zeroed
- * struct is empty.
+ * What leaves a queue in one step: messages whose references go once the queue's lock is released,
+ * and those that died in it and go to its dead-letter exchange. A zeroed struct is empty.
  */
 
 #include "broker/core/entry.h"
@@ -38,7 +37,11 @@ struct leaving {
 void leaving_add(struct leaving *l, struct message *m);
 void leaving_add_dead(struct leaving *l, const struct entry *e, enum death_reason reason);
 
-/* Lets go of the messages, and hands the dead over to be dead-lettered. No lock is held. */
-void leaving_release(struct leaving *l, struct queue *q);
+/* Hands the dead over to be dead-lettered. Under the queue's lock: else what dies next may come
+ * before them, if another thread sees to that. */
+void leaving_post(struct leaving *l, struct queue *q);
+
+/* Lets go of the messages. The dead have been handed over; no lock is held. */
+void leaving_release(struct leaving *l);
 
 #endif

@@ -238,8 +238,9 @@ queue_set_limits(struct queue *q, const struct queue_arguments *a)
     limits_set(q, a);
     queue_drop_overflow(q, &leaving);
     queue_set_timer(q);
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
 }
 
 void
@@ -301,8 +302,9 @@ queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *lef
         list_push(&q->getters, &getter->in_queue);
     }
     *left = q->ready_count;
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
     return outcome;
 }
 

@@ -186,8 +186,9 @@ queue_append(struct queue *q, struct append *items, size_t count)
     queue_drop_overflow(q, &leaving);
     if (message_is_over_budget())
         queue_shed(q, &leaving);
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
     effects_fini(&records);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
     return ticket;
 }

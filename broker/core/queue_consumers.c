@@ -104,8 +104,9 @@ queue_consume(struct queue *q, struct consumer *c)
         queue_let_wait(q, c);
         queue_pump(q, &leaving);
     }
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
     return outcome;
 }
 

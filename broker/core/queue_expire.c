@@ -438,9 +438,10 @@ sweep_once(struct queue *q)
         dues_trim(&q->dues, UINT64_MAX);
     queue_resume(q, &s->leaving);
     set_timer(q, s->now_ms + SWEEP_INTERVAL_MS);
+    leaving_post(&s->leaving, q);
     lock_release(&q->lock);
     effects_fini(&s->settled);
-    leaving_release(&s->leaving, q);
+    leaving_release(&s->leaving);
     mem_free(s);
 }
 

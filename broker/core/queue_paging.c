@@ -413,12 +413,13 @@ fetch_finish(struct fetch *f)
             fetch_install(f, r, &records, &others);
         queue_resume(q, &leaving);
     }
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
     /* What has been taken in the queue owns its references; a page that is not written yet owns
      * those of its entries beside. */
     entries_fini(&f->records, records);
     entries_fini(&f->others, others);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
 }
 
 static bool
@@ -450,8 +451,9 @@ resume_after_commit(struct queue *q)
         ticket = q->watermark.ticket;
     else
         queue_resume(q, &leaving);
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
     return ticket;
 }
 

@@ -50,12 +50,13 @@ queue_settle(struct queue *q, const struct settle *items, size_t count)
             prefetch_give(q, items[i].consumer);
     if (q->ready_count > 0)
         queue_pump(q, &leaving);
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
     effects_fini(&settled);
     for (size_t i = 0; i < count; i++)
         if (!dead_letters || !items[i].is_rejected)
             message_unref(items[i].entry.message);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
     return ticket;
 }
 
@@ -139,9 +140,10 @@ queue_depart(struct queue *q, struct departure *departures, size_t count)
     const bool unused = q->auto_delete && had_consumers && q->consumer_count == 0;
     effects_push(&settled, q, 0);
     queue_pump(q, &leaving);
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
     effects_fini(&settled);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
     return unused;
 }
 
@@ -157,8 +159,9 @@ queue_refill(struct queue *q, struct consumer *c)
         queue_let_wait(q, c);
         queue_pump(q, &leaving);
     }
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
 }
 
 void
@@ -170,6 +173,7 @@ queue_retry(struct queue *q, struct consumer *c)
         queue_let_wait(q, c);
         queue_pump(q, &leaving);
     }
+    leaving_post(&leaving, q);
     lock_release(&q->lock);
-    leaving_release(&leaving, q);
+    leaving_release(&leaving);
 }
