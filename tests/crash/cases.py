@@ -11,7 +11,9 @@ import sys
 import time
 
 import amqp
+import group
 import power
+import programs
 import server
 import store
 from actors import random_message, send
@@ -500,6 +502,26 @@ def no_old_bindings(options, seed):
         return complaints
 
 
+MODEL_SCHEDULES = (['kill'], ['quiet'], ['kill', 'stop', 'kill'], ['quiet', 'kill'])
+MODEL_PROGRAMS = 20
+
+
+def model(options, seed):
+    """Programs of the model of a queue, with all its arguments, across losses of power."""
+    rand = random.Random(seed)
+    subject = power.PoweredServer(os.path.abspath(options.railmq), options.library, rand)
+    complaints = []
+    with running(subject):
+        for kinds in MODEL_SCHEDULES:
+            seeds = [rand.randrange(1 << 32) for _ in range(MODEL_PROGRAMS)]
+            made = [programs.generate(one, kinds) for one in seeds]
+            for failure in group.play_group(subject, made):
+                one = next(seeds[n] for n, program in enumerate(made) if program is failure.program)
+                complaints.append(f'program of tests/model/run.py --seed {one} '
+                                  f'--kinds {",".join(kinds)}: {failure.text}')
+    return complaints
+
+
 def client_folder_installed():
     """Brings the modules of the amqplib programs up to date; nothing, or what went wrong."""
     clients = os.path.join(os.path.dirname(HERE), 'clients', 'run.py')
@@ -549,5 +571,5 @@ def restart_amqplib(options, seed):
 
 CASES = {case.__name__: case for case in (
     relocation, damage, damage_heads, files_lost, answered_is_durable, settled_is_synced,
-    shim_bites, never_reused, no_old_bindings, locked, newer_format, restart_pika,
+    shim_bites, never_reused, no_old_bindings, model, locked, newer_format, restart_pika,
     restart_amqplib)}

@@ -1,5 +1,6 @@
-"""A small reference model of queues, and a driver that plays random operations on a broker
-and on the model and compares them after each step.
+"""A small reference model of plain queues, many of them, with many sessions, and a driver that
+plays random operations on any broker and on the model and compares them after each step. One
+queue with all its arguments, and restarts, are tests/model.
 
 A queue is a list of messages ordered by position. What was delivered and comes back takes
 its old position and is marked as redelivered. Which consumer gets a message is the broker's
