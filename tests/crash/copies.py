@@ -15,7 +15,7 @@ import amqp
 import server
 from cases import judge_store, make_messages, make_store, publish_confirmed
 from clerk import read_queue
-from ledger import QueueBook
+from books import QueueBook
 from world import World
 
 COMMAND_SECONDS = 60

@@ -11,7 +11,7 @@ import amqp
 import broker
 from actors import declare_all
 from faults import JOURNAL, FailingDiskWorld
-from ledger import SETTLE_WINDOW_S
+from books import SETTLE_WINDOW_S
 
 FULL_SECONDS = 20
 POINTS = ('reopen.closed', 'reopen.opened')

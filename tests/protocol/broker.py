@@ -52,7 +52,7 @@ class Broker:
     """`railmq serve` on a free port with an empty data directory."""
 
     own = True
-    simulates = False  # Without a store.
+    simulates = False  # Without a store, unless it has a configuration of its own.
     tls_directory = None  # Of certificates, if everything goes over TLS.
 
     def __init__(self, railmq):
@@ -101,7 +101,7 @@ class Broker:
         """Another broker process; its caller waits for it."""
         command = [self.railmq, 'serve', *self.listening(address), '--data-dir', data,
                    *self.arguments]
-        if self.simulates:
+        if self.simulates and '--config' not in self.arguments:
             settings = os.path.join(self.directory, 'simulate.yaml')
             with open(settings, 'w', encoding='utf-8') as file:
                 file.write('version: 1\ntesting: {simulate: true}\n')
