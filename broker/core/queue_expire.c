@@ -417,6 +417,17 @@ sweep_paged(struct sweep *s)
     }
 }
 
+/* Before the lock is released: what lies around them may be paged at once, and the store still has
+ * their records. */
+static void
+settle_gone(struct sweep *s)
+{
+    struct queue *q = s->queue;
+    queue_remember_swept(q, &s->gone, effects_push(&s->settled, q, 0));
+    effects_fini(&s->settled);
+    effects_init(&s->settled, q, EFFECT_SETTLE);
+}
+
 static void
 sweep_once(struct queue *q)
 {
@@ -428,11 +439,12 @@ sweep_once(struct queue *q)
     take_ranges(s);
     if (s->count > 0)
         sweep_memory(s);
+    settle_gone(s);
     lock_release(&q->lock);
     if (s->count > 0)
         sweep_paged(s);
     lock_acquire(&q->lock);
-    queue_remember_swept(q, &s->gone, effects_push(&s->settled, q, 0));
+    settle_gone(s);
     return_ranges(s);
     if (q->ready_count == 0)
         dues_trim(&q->dues, UINT64_MAX);
