@@ -27,8 +27,8 @@ struct batch_of_dead {
     size_t count;
 };
 
-/* The last letter's properties: most that die together differ in their bodies only. */
-struct pattern {
+/* What the last letter had above its body: most that die together differ in their bodies only. */
+struct letterhead {
     const struct message *of; /* Of the slice at hand; NULL: there is none. */
     enum death_reason reason;
     struct buf properties;
@@ -49,8 +49,8 @@ struct dead_letters {
     struct append *appends;
     size_t append_count;
     size_t append_capacity;
-    struct pattern pattern;
-    struct properties properties; /* Of the last letter; points into it, or into the pattern. */
+    struct letterhead head;
+    struct properties properties; /* Of the last letter; points into it, or into the letterhead. */
     struct bytes *keys;           /* Its CC and BCC, likewise. */
     size_t key_count;
     size_t key_capacity;
@@ -137,9 +137,11 @@ collect_keys(struct dead_letters *d, struct bytes headers, const char *name)
     }
 }
 
+/* The letterhead is that of the last letter, or none: the two never tell different things. */
 static void
 read_properties(struct dead_letters *d, struct bytes encoded)
 {
+    d->head.of = NULL;
     d->key_count = 0;
     if (properties_decode(encoded, &d->properties) != WIRE_OK)
         d->properties = (struct properties){ 0 };
@@ -182,16 +184,16 @@ append_later(struct dead_letters *d, struct queue *q, struct message *letter, ui
 }
 
 static void
-take_pattern(struct dead_letters *d, const struct message *m, const struct death *death)
+take_letterhead(struct dead_letters *d, const struct message *m, const struct death *death)
 {
-    struct pattern *p = &d->pattern;
-    if (p->of != NULL && p->reason == death->reason && message_differs_in_body_only(m, p->of))
+    struct letterhead *h = &d->head;
+    if (h->of != NULL && h->reason == death->reason && message_differs_in_body_only(m, h->of))
         return;
-    p->of = m;
-    p->reason = death->reason;
-    p->properties.size = 0;
-    death_properties(m, death, &p->properties);
-    read_properties(d, buf_bytes(&p->properties));
+    h->properties.size = 0;
+    death_properties(m, death, &h->properties);
+    read_properties(d, buf_bytes(&h->properties));
+    h->of = m;
+    h->reason = death->reason;
 }
 
 static struct message *
@@ -218,8 +220,8 @@ letter_of(struct dead_letters *d, const struct queue *q, const struct address *a
         .key = a->has_key ? bytes_of(a->key, a->key_size) : message_key(m),
         .has_new_key = a->has_key,
     };
-    take_pattern(d, m, &death);
-    return death_letter(m, &death, buf_bytes(&d->pattern.properties));
+    take_letterhead(d, m, &death);
+    return death_letter(m, &death, buf_bytes(&d->head.properties));
 }
 
 /* One dead message on its way: its letter, and the queues that are to get it. Returns whether any
@@ -322,7 +324,7 @@ move_slice(struct dead_letters *d, struct queue *q, struct dead *items, size_t c
         is_left[i] = !route_one(d, q, &a, &items[i], (uint32_t)i) && a.at_least_once;
     append_all(d, is_left);
     route_cache_release(&d->routes);
-    d->pattern.of = NULL;
+    d->head.of = NULL;
     size_t moved = 0;
     for (size_t i = 0; i < count; i++) {
         if (is_left[i] && a.at_least_once && !atomic_load(&q->deleted))
@@ -490,7 +492,7 @@ dead_letters_stop(struct dead_letters *d)
 void
 dead_letters_destroy(struct dead_letters *d)
 {
-    buf_fini(&d->pattern.properties);
+    buf_fini(&d->head.properties);
     mem_free(d->appends);
     mem_free(d->keys);
     pthread_cond_destroy(&d->wake);
