@@ -312,7 +312,7 @@ page_sift(struct sweep *s, struct due_range *range, struct entry *entries, size_
 
 /* Gives all of the page that has not been taken, with references of its own. */
 static struct entry *
-page_load(struct queue *q, struct page *page, size_t *count)
+page_load(struct queue *q, unsigned level, struct page *page, size_t *count)
 {
     struct buf octets = { 0 };
     struct record record;
@@ -325,8 +325,7 @@ page_load(struct queue *q, struct page *page, size_t *count)
         if (i < page->taken)
             continue;
         ok = record_decode(record.octets, &e);
-        if (e.priority > q->effective.max_priority)
-            e.priority = q->effective.max_priority;
+        e.priority = (uint8_t)level;
         if (ok)
             entries[(*count)++] = e;
     }
@@ -343,14 +342,15 @@ page_load(struct queue *q, struct page *page, size_t *count)
 /* A page that is in the swap: it is read, and what is left of it waits to be written again. The
  * lock is held, but while reading. */
 static void
-sweep_written_page(struct sweep *s, struct due_range *range, struct paged *p,
+sweep_written_page(struct sweep *s, struct due_range *range, unsigned level,
                    struct page *page) UNCHECKED_LOCKING
 {
     struct queue *q = s->queue;
+    struct paged *p = &q->levels[level].paged;
     size_t count;
     const uint64_t version = p->version;
     lock_release(&q->lock); /* Only this thread frees pages and takes from them. */
-    struct entry *entries = page_load(q, page, &count);
+    struct entry *entries = page_load(q, level, page, &count);
     lock_acquire(&q->lock);
     if (entries == NULL)
         return;
@@ -394,7 +394,7 @@ sweep_pages(struct sweep *s, struct due_range *range, unsigned level)
         if (page->entries != NULL)
             sweep_unwritten_page(s, range, p, page);
         else
-            sweep_written_page(s, range, p, page);
+            sweep_written_page(s, range, level, page);
     }
     ready_join(&q->levels[level]);
     lock_release(&q->lock);
@@ -437,14 +437,14 @@ sweep_once(struct queue *q)
     effects_init(&s->settled, q, EFFECT_SETTLE);
     lock_acquire(&q->lock);
     take_ranges(s);
-    if (s->count > 0)
+    if (s->count > 0) {
         sweep_memory(s);
-    settle_gone(s);
-    lock_release(&q->lock);
-    if (s->count > 0)
+        settle_gone(s);
+        lock_release(&q->lock);
         sweep_paged(s);
-    lock_acquire(&q->lock);
-    settle_gone(s);
+        lock_acquire(&q->lock);
+        settle_gone(s);
+    }
     return_ranges(s);
     if (q->ready_count == 0)
         dues_trim(&q->dues, UINT64_MAX);
