@@ -23,9 +23,9 @@ limits_set(struct queue *q, const struct queue_arguments *a)
     mem_free_const(l->dead_letter_key.data);
     l->dead_letter_exchange = bytes_copy(a->dead_letter_exchange);
     l->dead_letter_key = bytes_copy(a->dead_letter_key);
-    l->has_dead_letter_key = a->has_dead_letter_key;
+    l->has_dead_letter_key = queue_rule_is_set(a, RULE_DEAD_LETTER_KEY);
     l->at_least_once = a->dead_letters_at_least_once && a->overflow == OVERFLOW_REJECT_PUBLISH;
-    atomic_store(&l->dead_letters, a->has_dead_letter_exchange);
+    atomic_store(&l->dead_letters, queue_rule_is_set(a, RULE_DEAD_LETTER_EXCHANGE));
 }
 
 struct queue *

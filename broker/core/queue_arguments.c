@@ -291,11 +291,9 @@ queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost
         out->sources[i] = find(table, rules[i].name, &f) ? RULE_OF_ARGUMENT : RULE_OF_NOBODY;
     for (size_t i = 0; i < QUEUE_RULE_NUMBERS; i++)
         *rule_number(out, (enum queue_rule)i) = integer_or(table, rules[i].name, UINT64_MAX);
-    out->has_overflow = out->sources[RULE_OVERFLOW] == RULE_OF_ARGUMENT;
     out->overflow = overflow_of(table, out->type);
-    out->has_dead_letter_exchange =
-        text_of(table, "x-dead-letter-exchange", &out->dead_letter_exchange);
-    out->has_dead_letter_key = text_of(table, "x-dead-letter-routing-key", &out->dead_letter_key);
+    text_of(table, "x-dead-letter-exchange", &out->dead_letter_exchange);
+    text_of(table, "x-dead-letter-routing-key", &out->dead_letter_key);
     out->dead_letters_at_least_once = text_of(table, "x-dead-letter-strategy", &strategy) &&
                                       bytes_equal(strategy, BYTES_LITERAL("at-least-once"));
     if (find(table, "x-single-active-consumer", &f))
@@ -382,13 +380,12 @@ queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
         number_limit(a, (enum queue_rule)i, policy, RULE_OF_POLICY);
         number_limit(a, (enum queue_rule)i, operator_policy, RULE_OF_OPERATOR_POLICY);
     }
-    if (!a->has_overflow || a->type == QUEUE_QUORUM)
+    if (!queue_rule_is_set(a, RULE_OVERFLOW) || a->type == QUEUE_QUORUM)
         a->overflow = policy_overflow(policy, a);
-    if (!a->has_dead_letter_exchange)
-        a->has_dead_letter_exchange =
-            text_set(a, RULE_DEAD_LETTER_EXCHANGE, policy, &a->dead_letter_exchange);
-    if (!a->has_dead_letter_key)
-        a->has_dead_letter_key = text_set(a, RULE_DEAD_LETTER_KEY, policy, &a->dead_letter_key);
+    if (!queue_rule_is_set(a, RULE_DEAD_LETTER_EXCHANGE))
+        text_set(a, RULE_DEAD_LETTER_EXCHANGE, policy, &a->dead_letter_exchange);
+    if (!queue_rule_is_set(a, RULE_DEAD_LETTER_KEY))
+        text_set(a, RULE_DEAD_LETTER_KEY, policy, &a->dead_letter_key);
     if (text_set(a, RULE_DEAD_LETTER_STRATEGY, policy, &strategy))
         a->dead_letters_at_least_once = bytes_equal(strategy, BYTES_LITERAL("at-least-once"));
 }

@@ -57,9 +57,6 @@ struct queue_arguments {
     uint64_t delivery_limit;
     uint64_t consumer_timeout_ms;
     enum queue_overflow overflow;
-    bool has_overflow;
-    bool has_dead_letter_exchange;
-    bool has_dead_letter_key;
     bool dead_letters_at_least_once; /* Counts only with overflow reject-publish. */
     struct bytes dead_letter_exchange;
     struct bytes dead_letter_key;
@@ -83,6 +80,13 @@ bool queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes 
  * only. Texts of the result may point into the tables. */
 void queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
                                 struct bytes operator_policy);
+
+/* Whether anybody has said it. */
+static inline bool
+queue_rule_is_set(const struct queue_arguments *a, enum queue_rule rule)
+{
+    return a->sources[rule] != RULE_OF_NOBODY;
+}
 
 /* "x-max-length"; policies leave the "x-" out. */
 const char *queue_rule_name(enum queue_rule rule);
