@@ -85,7 +85,8 @@ class Ground:
     def pika(self, user='guest', password='guest', vhost='/'):
         return pika.BlockingConnection(pika.ConnectionParameters(
             *self.broker.address, vhost, pika.PlainCredentials(user, password),
-            connection_attempts=1))
+            connection_attempts=1,
+            ssl_options=amqp.Wire.tls and pika.SSLOptions(amqp.Wire.tls, 'localhost')))
 
     def has_queue(self, name, **options):
         connection = self.pika(**options)
