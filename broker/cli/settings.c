@@ -340,10 +340,7 @@ field_describe(const struct config_field *field, const char *prefix, struct buf 
     if (field->fallback != NULL)
         buf_printf(&name, ": %s", field->fallback);
     buf_append(&name, "", 1);
-    buf_printf(&doc, "%s", field->doc);
-    if (field->kind->number != NULL)
-        buf_printf(&doc, " Must be %s between %s and %s.", field->kind->what, field->min,
-                   field->max);
+    config_field_doc(field, &doc);
     buf_append(&doc, "", 1);
     if (help_form() == HELP_PAGE) {
         manual_item(out, (const char *)name.data, (const char *)doc.data);

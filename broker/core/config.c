@@ -89,6 +89,15 @@ config_field_find(const char *path)
     return NULL;
 }
 
+void
+config_field_doc(const struct config_field *field, struct buf *out)
+{
+    buf_printf(out, "%s", field->doc);
+    if (field->kind->number != NULL)
+        buf_printf(out, " Must be %s between %s and %s.", field->kind->what, field->min,
+                   field->max);
+}
+
 struct config_listener *
 config_listener_add(struct config *config)
 {

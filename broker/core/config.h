@@ -20,7 +20,7 @@
  * config->certificate_count
  */
 
-#include "broker/base/bytes.h"
+#include "broker/base/buf.h"
 #include "broker/base/log.h"
 
 #define CONFIG_LISTENERS_MAX 32
@@ -150,6 +150,9 @@ void config_init(struct config *config);
 
 /* NULL if there is no such setting. */
 const struct config_field *config_field_find(const char *path);
+
+/* Appends what is told of it: its doc, and what bounds it has. */
+void config_field_doc(const struct config_field *field, struct buf *out);
 
 /* Reads `text` and stores it in `base`: a struct config, or for a listener's field a struct
  * config_listener, and so for TLS. False leaves the member alone and fills `problem`. */

@@ -336,10 +336,7 @@ static void
 put_setting(struct schema *s, const struct config_field *field, const char *name)
 {
     struct buf doc = { 0 };
-    buf_printf(&doc, "%s", field->doc);
-    if (field->kind->number != NULL)
-        buf_printf(&doc, " Must be %s between %s and %s.", field->kind->what, field->min,
-                   field->max);
+    config_field_doc(field, &doc);
     buf_append(&doc, "", 1);
     open_with(s, name, "{");
     put(s, "type", type_of(field->kind));
@@ -384,12 +381,12 @@ put_section(struct schema *s, const char *key, const char *prefix)
 }
 
 static void
-put_listeners(struct schema *s)
+put_list_of(struct schema *s, const char *key, const struct config_field *fields, size_t count)
 {
-    open_with(s, "listeners", "{");
+    open_with(s, key, "{");
     put(s, "type", LIST);
     open_mapping(s, "items");
-    put_settings(s, config_listener_fields, config_listener_field_count);
+    put_settings(s, fields, count);
     close_mapping(s);
     close_with(s, "}");
 }
@@ -401,12 +398,7 @@ put_tls(struct schema *s)
     put(s, "type", MAPPING);
     open_mapping(s, "additionalProperties");
     put_settings(s, config_tls_fields, config_tls_field_count);
-    open_with(s, "more_certificates", "{");
-    put(s, "type", LIST);
-    open_mapping(s, "items");
-    put_settings(s, config_certificate_fields, config_certificate_field_count);
-    close_mapping(s);
-    close_with(s, "}");
+    put_list_of(s, "more_certificates", config_certificate_fields, config_certificate_field_count);
     close_mapping(s);
     close_with(s, "}");
 }
@@ -440,7 +432,7 @@ configuration_schema(struct buf *out)
     put_list(&s, "include", LIST_OR_TEXT, "\"string\"");
     put_section(&s, "server", "server.");
     put_section(&s, "limits", "limits.");
-    put_listeners(&s);
+    put_list_of(&s, "listeners", config_listener_fields, config_listener_field_count);
     put_tls(&s);
     put_apply(&s);
     put_named(&s, "users", TOPOLOGY_USER);
