@@ -41,7 +41,7 @@ struct door {
     uint64_t open_since_ms; /* When the first effect came into it. */
     bool hurry;             /* Somebody waits for it: at once, and synced. */
     bool stopping;
-    bool gives_up;       /* A round that has met a full disk is not tried again. */
+    bool gives_up; /* A round that has met a full disk is not tried again. Also if stopping. */
     struct space *space; /* NULL: there is always room. What it is used for is the committer's. */
 
     _Atomic uint64_t committed;
@@ -280,6 +280,19 @@ make_claim(struct door *door, const struct committer_state *c, bool frees_later)
     };
 }
 
+/* Lets some time pass, unless that is ended. False if it is. */
+static bool
+pause_unless(struct door *door, uint64_t pause_ms, const bool *ended) UNCHECKED_LOCKING
+{
+    const uint64_t until = clock_monotonic_ms() + pause_ms;
+    lock_acquire(&door->lock);
+    while (!*ended && clock_monotonic_ms() < until)
+        sleep_until(door, until);
+    const bool goes_on = !*ended;
+    lock_release(&door->lock);
+    return goes_on;
+}
+
 /* One look; if there is no room, the time until the next one passes. */
 static bool
 try_room(struct door *door, const struct committer_state *c, bool *stopping) UNCHECKED_LOCKING
@@ -291,13 +304,8 @@ try_room(struct door *door, const struct committer_state *c, bool *stopping) UNC
     const struct space_claim claim = make_claim(door, c, frees_later);
     if (space_admits(c->space, &claim))
         return true;
-    if (*stopping)
-        return false;
-    const uint64_t until = clock_monotonic_ms() + ROOM_WAIT_MS;
-    lock_acquire(&door->lock);
-    while (!door->stopping && clock_monotonic_ms() < until)
-        sleep_until(door, until);
-    lock_release(&door->lock);
+    if (!*stopping)
+        pause_unless(door, ROOM_WAIT_MS, &door->stopping);
     return false;
 }
 
@@ -322,19 +330,6 @@ await_room(struct door *door, const struct committer_state *c)
     if (has_waited)
         log_info("store.wait", "state=off round=%llu", (unsigned long long)c->number);
     return true;
-}
-
-/* Lets some time pass. False if there is nothing to wait for any more. */
-static bool
-pause_unless_stopping(struct door *door, uint64_t pause_ms) UNCHECKED_LOCKING
-{
-    const uint64_t until = clock_monotonic_ms() + pause_ms;
-    lock_acquire(&door->lock);
-    while (!door->stopping && !door->gives_up && clock_monotonic_ms() < until)
-        sleep_until(door, until);
-    const bool goes_on = !door->stopping && !door->gives_up;
-    lock_release(&door->lock);
-    return goes_on;
 }
 
 static void
@@ -364,7 +359,7 @@ door_await_room(void *context, unsigned attempt)
         note_out_of_room(door, c);
     for (unsigned i = 2; i < attempt && pause_ms < REOPEN_WAIT_MS_MAX; i++)
         pause_ms *= 2;
-    while (pause_unless_stopping(door, pause_ms)) {
+    while (pause_unless(door, pause_ms, &door->gives_up)) {
         if (c->space == NULL || space_admits(c->space, &claim))
             return true;
         pause_ms = ROOM_WAIT_MS;
@@ -489,6 +484,7 @@ stop_committer(struct door *door)
 {
     lock_acquire(&door->lock);
     door->stopping = true;
+    door->gives_up = true;
     lock_release(&door->lock);
     if (door->stepped == NULL) {
         pthread_cond_signal(&door->wake);
