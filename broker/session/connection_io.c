@@ -69,12 +69,13 @@ connection_find_channel(struct connection *c, uint16_t number)
     return c->last_channel;
 }
 
-/* Whatever may depend on earlier publishes and settlements must see them applied. */
-static void
-flush_before(struct connection *c, uint32_t method_id)
+/* These are collected, or see to it themselves. Whatever else may depend on earlier publishes and
+ * settlements must see them applied. */
+static bool
+is_batched(uint32_t method_id)
 {
-    if (method_id != AMQP_ID_basic_publish && method_id != AMQP_ID_basic_ack)
-        batch_flush(c->worker);
+    return method_id == AMQP_ID_basic_publish || method_id == AMQP_ID_basic_ack ||
+           method_id == AMQP_ID_basic_nack || method_id == AMQP_ID_basic_reject;
 }
 
 static bool
@@ -86,7 +87,8 @@ channel_method(struct connection *c, uint16_t number, uint32_t id, struct bytes 
     if (id >> 16 == 10 || amqp_method_find(id) == NULL ||
         amqp_method_find(id)->state == AMQP_STATE_NEVER)
         return amqp_raise(ex, AMQP_COMMAND_INVALID, "unimplemented method");
-    flush_before(c, id);
+    if (!is_batched(id))
+        batch_flush(c->worker);
     if (ch != NULL)
         return channel_dispatch(ch, id, arguments, ex);
     if (id != AMQP_ID_channel_open)

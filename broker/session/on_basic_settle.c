@@ -62,6 +62,8 @@ settle(struct channel *ch, uint64_t tag, bool multiple, enum tx_fate fate,
             tx_add_settle(ch->tx, item, fate);
         return true;
     }
+    if (fate == TX_REQUEUE)
+        batch_flush(ch->connection->worker); /* What goes back must find the rest settled. */
     if (multiple) {
         settle_range(ch, up_to, fate);
     } else {
