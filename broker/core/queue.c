@@ -42,7 +42,7 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
         bytes_of(q->name.data + (q->name.size - spec->delays_for.size), spec->delays_for.size);
     q->owner = spec->owner;
     q->door = door;
-    q->pager = vhost == NULL ? NULL : vhost->pager;
+    q->pager = vhost->pager;
     q->log = spec->log;
     if (q->log == 0 && q->durable)
         q->log = door_new_logs(door, q->effective.max_priority + 1u);

@@ -3,6 +3,7 @@
 #include "broker/core/outbox.h"
 #include "broker/core/queue.h"
 #include "broker/core/queue_internal.h"
+#include "broker/core/vhost.h"
 
 static bool
 can_take(const struct queue *q, const struct consumer *c)
@@ -57,6 +58,8 @@ void
 queue_pump(struct queue *q, struct leaving *leaving) UNCHECKED_LOCKING
 {
     struct outbox *open = NULL;
+    if (atomic_load_explicit(&q->vhost->is_quiet, memory_order_relaxed))
+        return;
     while (q->ready_count > 0 && !list_is_empty(&q->waiting) && queue_front_is_ready(q, leaving)) {
         struct consumer *c = next_consumer(q);
         if (c == NULL)

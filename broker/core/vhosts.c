@@ -229,6 +229,20 @@ vhosts_restore(struct broker *b, struct bytes name)
 }
 
 static void
+quiet(void *context, struct vhost *v, const struct vhost_spec *spec)
+{
+    (void)context;
+    (void)spec;
+    atomic_store(&v->is_quiet, true);
+}
+
+void
+broker_quiet(struct broker *b)
+{
+    broker_each_vhost(b, quiet, NULL);
+}
+
+static void
 apply_policies(void *context, struct vhost *v, const struct vhost_spec *spec)
 {
     (void)context;

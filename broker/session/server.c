@@ -7,6 +7,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/recover.h"
+#include "broker/core/vhosts.h"
 #include "broker/session/server_control.h"
 #include "broker/session/server_tls.h"
 #include "broker/session/server_topology.h"
@@ -95,6 +96,7 @@ stop_listening(struct mail *mail)
     for (size_t i = 0; i < s->listener_count; i++)
         loop_unwatch(&s->workers[0].loop, &s->listeners[i].source);
     close_listeners(s);
+    broker_quiet(&s->broker);
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_stop(&s->workers[i]);
 }

@@ -99,6 +99,31 @@ def sigterm_while_everybody_publishes(t):
 
 
 @test(process=True)
+def sigterm_hands_nothing_to_those_who_are_next(t):
+    """What was never sent to anybody is not marked as if it had been, though its queue had other
+    consumers when the connection of the active one was closed."""
+    broker = fresh(t)
+    channels = [amqp.Connection(broker.address).channel() for _ in range(8)]
+    queue = channels[0].declare('handed', durable=True,
+                                arguments={'x-single-active-consumer': True}).queue
+    channels[0].qos(1)
+    for channel in channels:
+        channel.consume(queue)
+    publisher = ConfirmAuditor(channels[0])
+    for _ in range(5):
+        publisher.publish(queue, b'x', properties={'delivery_mode': 2})
+    publisher.wait()
+    broker.terminate()
+    for channel in channels:
+        channel.connection.expect_close(320, SHUTDOWN, None)
+    equal(broker.wait(), 0, 'exit status')
+    check(broker.launch(), broker.log_tail())
+    channel = amqp.Connection(broker.address).channel()
+    equal([channel.get(queue).redelivered for _ in range(5)], [True] + [False] * 4, 'redelivered')
+    equal(broker.stop(), None, 'failure')
+
+
+@test(process=True)
 def new_connections_are_refused_while_stopping(t):
     """A connection that has not answered the close keeps the process for a moment. Others
     are turned away meanwhile, and not left waiting."""
