@@ -145,7 +145,9 @@ class Generator:
         if self.chance(0.1):
             message['expiration'] = str(FAR)
         elif self.may_expire and self.chance(0.15):
-            message['expiration'] = '0' if self.is_limited else self.pick('0', '1')
+            # What dies later than others comes back after them, to a queue where little lives long.
+            at_once = self.is_limited or self.kind == 'back' and self.has_short_ttl
+            message['expiration'] = '0' if at_once else self.pick('0', '1')
         return message
 
     def consume(self):
