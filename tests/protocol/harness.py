@@ -4,6 +4,8 @@ A test is a function with the decorator `test` in a file test_<subject>.py; it g
 Context and fails by raising. Marks:
     rail_only   asks for an answer that is better than RabbitMQ's; skipped for a foreign broker
     process     needs the broker's process (memory, signals); skipped for a foreign broker
+    signals     ends or stops a command by a signal that it catches; skipped under ThreadSanitizer,
+                which keeps signals back while it waits for input
     timed       mostly waits for a timer of the broker: runs beside the file's other tests
     slow        a timed test of 5 s and more, run only with --slow
     rows        a dict of name -> value: one test for each, with the value as second argument
@@ -25,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class Marks(NamedTuple):
     rail_only: bool = False
     process: bool = False
+    signals: bool = False
     timed: bool = False
     slow: bool = False
     rows: Any = None
@@ -165,7 +168,9 @@ def explain(error):
 
 def skipped(case, broker, slow):
     marks = case.marks
-    return (marks.slow and not slow) or ((marks.rail_only or marks.process) and not broker.own)
+    if not broker.own:
+        return marks.rail_only or marks.process or marks.slow and not slow
+    return marks.slow and not slow or marks.signals and broker.sanitized(by='t')
 
 
 def run_cases(selected, broker, seed, slow):

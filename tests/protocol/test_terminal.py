@@ -84,7 +84,7 @@ def a_password_is_not_shown(t):
         check(PASSWORD.strip() not in output, f'password in {output}')
 
 
-@test(process=True, rows={
+@test(process=True, signals=True, rows={
     'Ctrl-C': (b'\x03', signal.SIGINT), 'Ctrl-\\': (b'\x1c', signal.SIGQUIT),
     'SIGINT': (None, signal.SIGINT), 'SIGTERM': (None, signal.SIGTERM),
     'SIGHUP': (None, signal.SIGHUP)})
@@ -117,7 +117,7 @@ def a_signal_that_is_ignored_stays_ignored(t):
         equal(it.process.wait(timeout=60), 0, 'exit status')
 
 
-@test(process=True)
+@test(process=True, signals=True)
 def it_may_be_stopped_and_continued(t):
     """The shell that it is stopped for has a terminal that echoes."""
     with terminal('sh', '-m', '-c', '"$0" hash-password -a sha256; stty -a; echo waiting; '
