@@ -56,6 +56,15 @@ place_of(const struct unacked *u, uint64_t tag)
 {
     size_t low = u->head;
     size_t high = u->tail;
+    if (low == high || item_at(u, low)->tag >= tag)
+        return low;
+    /* Tags ascend, mostly by one: it is no further away than this, and mostly just there. */
+    const uint64_t distance = tag - item_at(u, low)->tag;
+    if (distance < high - low) {
+        high = low + distance;
+        if (item_at(u, high)->tag == tag)
+            return high;
+    }
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         if (item_at(u, middle)->tag < tag)
