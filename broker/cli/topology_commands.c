@@ -1,7 +1,7 @@
 #include "broker/cli/topology_commands.h"
 
-#include "broker/cli/options.h"
 #include "broker/base/log.h"
+#include "broker/cli/options.h"
 #include "broker/control/client.h"
 #include "broker/control/control.h"
 #include "broker/topology/apply.h"

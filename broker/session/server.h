@@ -10,9 +10,9 @@
 #include "broker/session/listener.h"
 #include "broker/session/pulse.h"
 #include "broker/session/serve.h"
+#include "broker/session/server_drift.h"
 #include "broker/session/server_http.h"
 #include "broker/session/survey.h"
-#include "broker/session/server_drift.h"
 #include "broker/session/worker.h"
 
 enum server_phase {
