@@ -332,12 +332,23 @@ class Queue:
             entry.receiver = consumer
             entries.append(entry)
         self.tell_places(entries)
-        for entry, rank in zip(self.flights, ranks):
+        for entry in self.flights:
             expect(entry.receiver is not None, f'{entry.name} was not delivered')
+        for entry, rank in self.handed_out(ranks):
             self.check_turn(entry.receiver, entry, ranks.count(rank) == 1)
             self.deliver(entry)
         self.flights = []
         return entries
+
+    def handed_out(self, ranks):
+        """The flights in turn: of those that share a place, the one first whose receiver was next."""
+        for rank in sorted(set(ranks)):
+            same = [entry for entry, other in zip(self.flights, ranks) if other == rank]
+            while same:
+                entry = min(same, key=lambda entry: (-entry.receiver.priority,
+                                                     entry.receiver.since))
+                same.remove(entry)
+                yield entry, rank
 
     def tell_places(self, seen):
         """Which of those that share a place came first, as far as that can be seen: one session tells
@@ -442,9 +453,19 @@ class Model:
         """Raises Void if what comes of giving these back is left to chance."""
         for queue in self.queues:
             entries = [held.entry for held in helds if held.entry.queue is queue]
-            if self.is_chancy(queue, entries) or (
+            if self.is_chancy(queue, entries) or self.is_race(queue, entries, helds) or (
                     not TRIMS_RETURNED and queue.is_over_with(entries) and entries):
                 raise Void
+
+    @staticmethod
+    def is_race(queue, entries, helds):
+        """What dies when it is given back may come to consumers of another queue before or after what
+        is given back to that one."""
+        target = queue.dead_letters and queue.dead_letters[2]
+        return bool(target and target.consumers) and (
+            any(held.entry.queue is target for held in helds) and
+            any(entry.is_short_lived() or entry.deliveries >= queue.delivery_limit
+                for entry in entries))
 
     @staticmethod
     def is_chancy(queue, entries):
