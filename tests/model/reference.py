@@ -459,10 +459,10 @@ class Model:
 
     @staticmethod
     def is_race(queue, entries, helds):
-        """What dies when it is given back may come to consumers of another queue before or after what
-        is given back to that one."""
+        """What dies when it is given back may come to another queue before or after what is given back
+        to that one: consumers see in which order, and a limit counts."""
         target = queue.dead_letters and queue.dead_letters[2]
-        return bool(target and target.consumers) and (
+        return bool(target and (target.consumers or target.is_limited())) and (
             any(held.entry.queue is target for held in helds) and
             any(entry.is_short_lived() or entry.deliveries >= queue.delivery_limit
                 for entry in entries))
