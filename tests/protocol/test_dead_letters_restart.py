@@ -211,7 +211,7 @@ def deliveries_stay_counted(t, killed):
 
 @test(process=True, rows=ENDS)
 def delayed_messages_arrive(t, killed):
-    """Once each, also those whose time comes while the broker is down."""
+    """Also those whose time comes while the broker is down; once each, if its end was in order."""
     with a_broker(t) as ground:
         channel = open_channel(t, ground)
         channel.exchange('later', 'x-delayed-message', durable=True,
@@ -226,9 +226,10 @@ def delayed_messages_arrive(t, killed):
         auditor.wait()
         revive(t, ground, killed)
         channel = open_channel(t, ground)
-        settle(channel, 'q', len(delays))
-        messages = take_all(channel, 'q')
-        equal(sorted(numbers(messages)), list(range(len(delays))), 'messages')
+        messages = take_until(channel, 'q', set(range(len(delays))))
+        came = numbers(messages)
+        # What was on its way when the broker was killed may have arrived, and start once more.
+        check(killed or len(came) == len(delays), f'{len(came)} messages of {len(delays)}')
         for message in messages:
             equal((message.exchange, message.routing_key, headers_of(message)['x-delay']),
                   ('later', 'k', -delays[int(message.body)]), 'address and delay')
