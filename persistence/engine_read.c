@@ -43,7 +43,8 @@ engine_log_damage(const struct key *key)
         snprintf(name + 2 * (i - 1), 3, "%02x", key->octets[i]);
     log_error("store.damaged",
               "row=\"%c %s\" msg=\"the row is missing or damaged: stop the broker, look at all of "
-              "it with railmq store verify, and restore a backup\"",
+              "it with railmq store verify, and restore a backup or save what can be read with "
+              "railmq store salvage\"",
               key->octets[0], name);
 }
 

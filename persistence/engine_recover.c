@@ -58,7 +58,8 @@ damaged(char kind, struct bytes key, char *problem, size_t problem_size)
     for (size_t i = 1; i < key.size && i < KEY_SIZE_MAX; i++)
         snprintf(name + 2 * (i - 1), 3, "%02x", key.data[i]);
     snprintf(problem, problem_size,
-             "the store is damaged at row %c %s: restore a backup, or move the data directory away",
+             "the store is damaged at row %c %s: restore a backup, or make a new store of what can "
+             "be read with railmq store salvage",
              kind, name);
     return false;
 }

@@ -177,9 +177,7 @@ builder_add(struct move *m, struct builder *b, uint64_t sequence, struct bytes r
         row_start(&b->row);
         b->base = sequence;
     }
-    const size_t at = b->row.size;
-    buf_append_bytes(&b->row, record);
-    store_be32(b->row.data + at + 4, (uint32_t)(sequence - b->base));
+    payload_append(&b->row, record, (uint32_t)(sequence - b->base));
     b->count++;
 }
 

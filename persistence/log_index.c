@@ -61,6 +61,14 @@ log_index_add_row(struct log_index *x, uint64_t number, uint64_t bytes)
     return row;
 }
 
+void
+payload_append(struct buf *payload, struct bytes record, uint32_t offset)
+{
+    const size_t at = payload->size;
+    buf_append_bytes(payload, record);
+    store_be32(payload->data + at + 4, offset);
+}
+
 bool
 payload_next(struct bytes *payload, struct record *out)
 {

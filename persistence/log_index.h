@@ -12,7 +12,7 @@
  * committer while it changes what readers look at.
  */
 
-#include "broker/base/bytes.h"
+#include "broker/base/buf.h"
 #include "broker/base/list.h"
 #include "broker/base/map.h"
 
@@ -173,6 +173,9 @@ segment_bitmap_words(uint32_t count)
 
 /* Frames are complete, sizes add up, offsets ascend; `count` gets the number of records. */
 bool payload_is_sound(struct bytes payload, uint32_t *count);
+
+/* Appends a record of one payload to another, in which its sequence is so far from the first. */
+void payload_append(struct buf *payload, struct bytes record, uint32_t offset);
 
 /* The next record of a sound payload; false at the end. */
 bool payload_next(struct bytes *payload, struct record *out);

@@ -12,12 +12,12 @@
 #define NO_DIRECTORY "/proc/self/none"
 
 static rocksdb_options_t *
-reading_options(void)
+reading_options(int wal_recovery_mode)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_options_set_db_log_dir(o, NO_DIRECTORY);
     rocksdb_options_set_paranoid_checks(o, 1);
-    rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_wal_recovery_mode(o, wal_recovery_mode);
     rocksdb_options_set_max_open_files(o, 256);
     rocksdb_options_set_info_log_level(o, 4);
     return o;
@@ -48,15 +48,15 @@ read_format(struct store *store, char *problem, size_t problem_size)
     return false;
 }
 
-struct store *
-store_open(const char *data_dir, char *problem, size_t problem_size)
+static struct store *
+open_store(const char *data_dir, int wal_recovery_mode, char *problem, size_t problem_size)
 {
     struct store *store = mem_alloc_zeroed(sizeof(*store));
     struct engine_local *e = &store->reader;
     char *error = NULL;
     snprintf(e->directory, sizeof(e->directory), "%s/store", data_dir);
     snprintf(e->witness_path, sizeof(e->witness_path), "%s/witness", data_dir);
-    e->options = reading_options();
+    e->options = reading_options(wal_recovery_mode);
     e->reading = rocksdb_readoptions_create();
     e->batch = rocksdb_writebatch_create(); /* Never written. */
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
@@ -70,6 +70,18 @@ store_open(const char *data_dir, char *problem, size_t problem_size)
         return store;
     store_close(store);
     return NULL;
+}
+
+struct store *
+store_open(const char *data_dir, char *problem, size_t problem_size)
+{
+    return open_store(data_dir, rocksdb_point_in_time_recovery, problem, problem_size);
+}
+
+struct store *
+store_open_damaged(const char *data_dir, char *problem, size_t problem_size)
+{
+    return open_store(data_dir, rocksdb_skip_any_corrupted_records_recovery, problem, problem_size);
 }
 
 void

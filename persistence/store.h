@@ -12,12 +12,17 @@
  */
 
 #include "broker/base/progress.h"
+#include "persistence/door.h"
 #include "persistence/engine.h"
 
 struct store;
 
 /* NULL with a line for people. Writes nothing, not even a lock: see store_lock. */
 struct store *store_open(const char *data_dir, char *problem, size_t problem_size);
+
+/* The same for a store that start-up refuses: what the write-ahead log has behind octets that are
+ * damaged is read, too. */
+struct store *store_open_damaged(const char *data_dir, char *problem, size_t problem_size);
 
 void store_close(struct store *store);
 
@@ -61,6 +66,27 @@ bool store_walk(struct store *store, const struct store_walk *walk, struct store
 
 /* Whether the id is one that the store may have given to a log. */
 bool store_has_given_log(const struct store *store, uint64_t log);
+
+struct store_salvage {
+    /* Whether this definition, which can be read, shall be kept. */
+    bool (*keeps)(void *context, struct bytes key, struct bytes row);
+    /* Whether the octets of a record are sound. */
+    bool (*record)(void *context, struct bytes record);
+    /* Whether there is a queue that the log belongs to. */
+    bool (*has_queue)(void *context, uint64_t log);
+    /* Puts definitions that must be there and are not. */
+    void (*complete)(void *context, struct door *door);
+    /* Of some of the records that are alive in a log so many are kept, and so many are not. */
+    void (*saved)(void *context, uint64_t log, uint64_t kept, uint64_t lost);
+    void *context;
+    struct progress *progress; /* May be NULL. */
+};
+
+/* Writes what can be read of a store that has been walked into a new one, in the data directory
+ * `to`, which must be there and empty. Sequences and logs keep their numbers. False with a line for
+ * people if the new one cannot be written. */
+bool store_salvage(struct store *store, const char *to, const struct store_salvage *salvage,
+                   char *problem, size_t problem_size);
 
 /* Makes a checkpoint of what `engine`, a local one, has committed: `directory`, which must not
  * exist; after a failure it may be there in part. Any thread, while the engine runs. False with a

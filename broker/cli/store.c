@@ -75,6 +75,12 @@ run_restore(const struct invocation *i)
     return store_restore(i->data_dir, i->options->arguments[0]);
 }
 
+static int
+run_salvage(const struct invocation *i)
+{
+    return store_save(i->data_dir, i->options->arguments[0]);
+}
+
 static const struct store_command {
     const char *name;
     const char *summary;
@@ -127,6 +133,22 @@ static const struct store_command {
             "Verify the backup in DIR and copy it into the data directory, which must be empty "
             "or not exist. No broker may run on it. Run by root, it gives the files to the owner "
             "of the data directory.",
+        .options = plain_options,
+        .option_count = COUNT(plain_options) } },
+    { "salvage",
+      "Make a new store of what can be read of a damaged one.",
+      run_salvage,
+      { .name = "railmq store salvage",
+        .arguments = "DIR",
+        .argument_min = 1,
+        .argument_max = 1,
+        .doc =
+            "Read a store that the broker refuses because it is damaged, and write what can be "
+            "read of it into DIR, a data directory that must be empty or not exist. The damaged "
+            "store is not changed. What is damaged is named as verify does, and for each queue it "
+            "is told how many messages are saved and lost. Messages that were acknowledged may "
+            "come back if the rows that told so are damaged. No broker may run on either. The "
+            "exit status is 0 if nothing was damaged, else 1.",
         .options = plain_options,
         .option_count = COUNT(plain_options) } },
 };

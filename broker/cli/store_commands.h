@@ -13,6 +13,10 @@ int store_info(const char *data_dir, bool as_json);
 int store_verify(const char *data_dir);
 int store_backup(const char *data_dir, const char *backup, bool verifies);
 int store_restore(const char *data_dir, const char *backup);
+int store_save(const char *data_dir, const char *to);
+
+/* Prints one finding on stdout; `context` is the progress that is shown. */
+void store_print_damage(void *context, const char *row, const char *what);
 
 /* Whether a store that no broker writes is sound; prints what it finds. `name` is what people call
  * it, "the backup in DIR". */

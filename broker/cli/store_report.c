@@ -184,8 +184,8 @@ store_info(const char *data_dir, bool as_json)
     return status;
 }
 
-static void
-print_damage(void *context, const char *row, const char *what)
+void
+store_print_damage(void *context, const char *row, const char *what)
 {
     progress_end(context);
     printf("%s: %s\n", row, what);
@@ -205,7 +205,7 @@ store_is_sound(const char *directory, const char *name)
     }
     progress_init(&progress, progress_terminal(), NULL);
     const struct store_viewing how = {
-        .is_deep = true, .damage = print_damage, .context = &progress, .progress = &progress
+        .is_deep = true, .damage = store_print_damage, .context = &progress, .progress = &progress
     };
     const bool is_sound = store_view_read(&view, store, &how);
     const struct store_facts facts = view.facts;
@@ -216,7 +216,8 @@ store_is_sound(const char *directory, const char *name)
                name, facts.rows, facts.definitions, facts.records);
     else
         printf("%s is damaged: %" PRIu64 " finding%s in %" PRIu64
-               " rows that could be read; restore a backup, or move the data directory away\n",
+               " rows that could be read; restore a backup, or make a new store of what can be "
+               "read with railmq store salvage\n",
                name, facts.damaged, facts.damaged == 1 ? "" : "s", facts.rows);
     fflush(stdout);
     return is_sound;

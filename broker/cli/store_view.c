@@ -13,8 +13,8 @@ log_matches(const struct map_node *node, const void *key)
     return true;
 }
 
-static struct view_queue *
-queue_of(const struct store_view *v, uint64_t log)
+struct view_queue *
+store_view_queue(const struct store_view *v, uint64_t log)
 {
     struct map_node *node = map_find(&v->logs, log, log_matches, NULL);
     return node == NULL ? NULL : MAP_CONTAINER(node, struct view_log, by_id)->queue;
@@ -26,7 +26,7 @@ logs_are_free(const struct store_view *v, uint64_t first, size_t count)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < count; i++)
-        ok = store_has_given_log(v->store, first + i) && queue_of(v, first + i) == NULL;
+        ok = store_has_given_log(v->store, first + i) && store_view_queue(v, first + i) == NULL;
     return ok;
 }
 
@@ -51,12 +51,14 @@ add_queue(struct store_view *v, const struct definition *d)
     struct view_queue *q = mem_alloc_zeroed(sizeof(*q));
     buf_append_bytes(&q->vhost, d->vhost);
     buf_append_bytes(&q->name, d->name);
+    q->log = d->log;
     q->log_count = effective.max_priority + 1u;
     add_logs(v, q, d->log);
     if (v->queue_count == v->queue_capacity) {
         v->queue_capacity = v->queue_capacity == 0 ? 64 : 2 * v->queue_capacity;
         v->queues = mem_resize(v->queues, v->queue_capacity * sizeof(struct view_queue *));
     }
+    q->number = v->queue_count;
     v->queues[v->queue_count++] = q;
     return true;
 }
@@ -86,8 +88,8 @@ on_definition(void *context, struct bytes key, struct bytes row)
     return false;
 }
 
-static bool
-on_record(void *context, struct bytes record)
+bool
+store_view_record(void *context, struct bytes record)
 {
     struct entry e;
     (void)context;
@@ -100,11 +102,12 @@ on_record(void *context, struct bytes record)
 static bool
 on_log(void *context, const struct store_log *log)
 {
-    struct view_queue *q = queue_of(context, log->log);
+    struct view_queue *q = store_view_queue(context, log->log);
     if (q == NULL)
         return false;
     q->records += log->records;
     q->octets += log->weight;
+    q->last = log->last > q->last ? log->last : q->last;
     return true;
 }
 
@@ -121,7 +124,7 @@ store_view_read(struct store_view *v, struct store *store, const struct store_vi
     const struct store_walk walk = {
         .is_deep = how->is_deep,
         .definition = on_definition,
-        .record = on_record,
+        .record = store_view_record,
         .log = on_log,
         .damage = on_damage,
         .context = v,

@@ -22,6 +22,9 @@ struct view_queue {
     size_t log_count;
     struct buf vhost;
     struct buf name;
+    size_t number; /* Its place in the view. */
+    uint64_t log;  /* The first of its logs. */
+    uint64_t last; /* The highest sequence alive. */
     uint64_t records;
     uint64_t octets; /* Of their bodies. */
 };
@@ -48,6 +51,12 @@ struct store_view {
 /* Reads all of it. False if something is damaged; the rest has been read nevertheless. Release it
  * with store_view_fini in any case. */
 bool store_view_read(struct store_view *v, struct store *store, const struct store_viewing *how);
+
+/* The queue of a log; NULL if there is none. */
+struct view_queue *store_view_queue(const struct store_view *v, uint64_t log);
+
+/* Whether a record is one that a start can read. */
+bool store_view_record(void *context, struct bytes record);
 
 void store_view_fini(struct store_view *v);
 

@@ -3,6 +3,7 @@
 #include "broker/base/endian.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/core/definition.h"
 
 #include <stdio.h>
 
@@ -254,6 +255,28 @@ void
 broker_apply_policies(struct broker *b)
 {
     broker_each_vhost(b, apply_policies, NULL);
+}
+
+bool
+vhosts_is_note(struct bytes key, struct bytes *name)
+{
+    const struct bytes prefix = BYTES_LITERAL(KEY_VHOST);
+    if (key.size < prefix.size || memcmp(key.data, prefix.data, prefix.size) != 0)
+        return false;
+    *name = bytes_of(key.data + prefix.size, key.size - prefix.size);
+    return true;
+}
+
+uint64_t
+vhosts_keep_note(struct door *door, struct bytes name)
+{
+    struct buf key = note_key(name);
+    struct buf value = { 0 };
+    spec_encode(&(struct vhost_spec){ .max_connections = -1, .max_queues = -1 }, &value);
+    const uint64_t ticket = definition_keep_note(door, buf_bytes(&key), buf_bytes(&value));
+    buf_fini(&key);
+    buf_fini(&value);
+    return ticket;
 }
 
 /* Names of all notes: vhosts are not made while notes are visited. */

@@ -15,6 +15,12 @@ void vhosts_fini(struct broker *b);
 /* Makes it, or changes what is said about it. Returns a ticket. */
 uint64_t broker_put_vhost(struct broker *b, const struct vhost_spec *spec);
 
+/* Of the key of a note: whether it is that of a virtual host, and of which. */
+bool vhosts_is_note(struct bytes key, struct bytes *name);
+
+/* Keeps a note of a virtual host that has lost it: the next start deletes those without one. */
+uint64_t vhosts_keep_note(struct door *door, struct bytes name);
+
 /* It goes with all that is in it, and its connections are closed. Deleting what is not there is
  * fine. Returns a ticket. */
 uint64_t broker_delete_vhost(struct broker *b, struct bytes name);

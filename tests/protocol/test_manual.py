@@ -146,7 +146,7 @@ def every_option_is_completed(t):
 def completion_at_work(t):
     with Completion(t) as it:
         equal(it.offers('list-q'), ['list-queues'], 'a command')
-        equal(it.offers('store', ''), ['backup', 'info', 'restore', 'verify'], 'commands of store')
+        equal(it.offers('store', ''), ['backup', 'info', 'restore', 'salvage', 'verify'], 'commands of store')
         equal(it.offers('store', 'info', '--'),
               ['--config', '--data-dir', '--help', '--json'], 'options of store info')
         equal(it.offers('list_queues', 'messages_'), ['messages_ready', 'messages_unacknowledged'],
