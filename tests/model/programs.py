@@ -25,6 +25,7 @@ class Generator:
 
     def make(self):
         self.kind = self.pick_kind()
+        self.is_long = self.chance(0.15)  # Its messages leave memory, and come back.
         q, d = self.make_queue(), self.make_target()
         if self.restarts or 'x-queue-type' in q['arguments']:
             q['durable'] = True
@@ -71,9 +72,10 @@ class Generator:
     def limit(self, arguments):
         which = self.pick('length', 'length', 'octets', 'both')
         if which != 'octets':
-            arguments['x-max-length'] = self.random.randrange(5)
+            arguments['x-max-length'] = self.random.randrange(5) * (10 if self.is_long else 1)
         if which != 'length':
-            arguments['x-max-length-bytes'] = self.pick(0, 10, 100, 1000, 2500)
+            arguments['x-max-length-bytes'] = self.pick(0, 10, 100, 1000, 2500) * (
+                40 if self.is_long else 1)
         overflow = ['drop-head', 'reject-publish']
         if 'kill' in self.restarts:
             overflow = ['reject-publish']  # What comes back stays.
@@ -123,7 +125,7 @@ class Generator:
         return 'd' if self.chance(0.2) else 'q'
 
     def publish(self):
-        count = self.random.choice((1, 1, 1, 2, 3, 5))
+        count = self.random.choice((1, 5, 20, 40) if self.is_long else (1, 1, 1, 2, 3, 5))
         messages = [self.message() for _ in range(count)]
         arguments = self.q['arguments']
         priority = messages[0].get('priority')
@@ -139,7 +141,8 @@ class Generator:
         return {'queue': target, 'messages': messages}
 
     def message(self):
-        message = {'size': self.pick(0, 1, 9, 10, 11, 100, 1000), 'persistent': self.chance(0.6)}
+        sizes = (0, 100, 1000, 4000) if self.is_long else (0, 1, 9, 10, 11, 100, 1000)
+        message = {'size': self.pick(*sizes), 'persistent': self.chance(0.6)}
         if self.chance(0.6):
             message['priority'] = self.random.randrange(PRIORITIES_MAX + 1)
         if self.chance(0.1):
@@ -156,6 +159,9 @@ class Generator:
         if queue == 'd' and self.kind in ('loop', 'priority', 'limited'):
             return None
         if queue == 'q' and self.kind == 'loop' and self.has_short_ttl:
+            return None
+        # What expires in memory goes before what expires outside of it.
+        if self.is_long and self.may_expire and (queue == 'd' or self.kind in ('back', 'loop')):
             return None
         arguments = {'session': self.session(), 'queue': queue, 'prefetch': self.pick(0, 1, 1, 2, 3),
                      'no_ack': self.chance(0.12)}
