@@ -34,7 +34,14 @@ class Generator:
         if not d:
             d = {'arguments': {}}
         self.q, self.d = q, d
-        return {'q': q, 'd': d, 'parting': self.random.randrange(4), 'steps': self.make_steps()}
+        return {'q': q, 'd': d, 'parting': self.random.randrange(4), 'fading': self.pick_fading(),
+                'steps': self.make_steps()}
+
+    def pick_fading(self):
+        """Not where it could come back: neither after a crash, nor from the target."""
+        if not self.may_expire or self.is_limited or self.kind in ('back', 'loop'):
+            return 0
+        return self.random.randrange(3)
 
     def pick_kind(self):
         """What makes the target of dead letters interesting."""
