@@ -60,6 +60,9 @@ class Entry(Copy):
     def is_short_lived(self):
         return self.lifetime <= SOON_MS
 
+    def dies_if_requeued(self):
+        return self.is_short_lived() or self.deliveries >= self.queue.delivery_limit
+
     def turn(self):
         """What comes first in the queue is lowest."""
         return -self.queue.level(self.message), self.position
@@ -445,6 +448,15 @@ class Model:
             if self.is_chancy(queue, entries) or (
                     not TRIMS_RETURNED and queue.is_over_with(entries) and entries):
                 raise Void
+            if any(map(Entry.dies_if_requeued, entries)) and queue.dead_letters:
+                self.refuse_race(queue.dead_letters[2], helds)
+
+    @staticmethod
+    def refuse_race(target, helds):
+        """One queue after the other gets its own back: a dead letter of the first may be delivered
+        before what is given back to its target."""
+        if target.consumers and any(held.entry.queue is target for held in helds):
+            raise Void
 
     @staticmethod
     def is_chancy(queue, entries):
