@@ -67,8 +67,8 @@ class Generator:
             arguments['x-message-ttl'] = FAR
         elif self.may_expire and self.chance(0.18):
             arguments['x-message-ttl'] = 0 if self.is_limited else self.pick(0, 1)
-        if self.chance(0.3):
-            arguments['x-delivery-limit'] = self.random.randrange(4)
+        if self.chance(0.8 if self.kind == 'back' else 0.3):
+            arguments['x-delivery-limit'] = self.random.randrange(2 if self.kind == 'back' else 4)
         if self.chance(0.15):
             arguments['x-single-active-consumer'] = True
         if self.kind != 'plain' or self.chance(0.6):
@@ -107,6 +107,8 @@ class Generator:
             target['dead_letters'] = 'default'
         if self.kind == 'loop':
             arguments['x-message-ttl'] = self.pick(0, 1)
+        elif self.kind == 'back':
+            arguments['x-delivery-limit'] = self.random.randrange(2)  # To die of, again and again.
         return target
 
     # Steps.
@@ -114,10 +116,16 @@ class Generator:
     def make_steps(self):
         names = {'publish': 14, 'consume': 5, 'cancel': 2, 'get': 5, 'settle': 16, 'recover': 1,
                  'close': 1, 'fail': 1, 'disconnect': 1, 'purge': 1}
+        if 'x-single-active-consumer' in self.q['arguments']:  # There is a line of those who wait.
+            names.update(consume=12, cancel=5)
+        longest = 26
+        if self.kind == 'back':  # Few messages die many times.
+            names.update(publish=3, get=20, settle=30)
+            longest = 80
         steps = []
         for kind in (*self.restarts, None):
             for name in self.random.choices(list(names), list(names.values()),
-                                            k=self.random.randrange(3, 26)):
+                                            k=self.random.randrange(3, longest)):
                 arguments = getattr(self, name)()
                 if arguments is not None:
                     steps.append([name, arguments])
@@ -129,7 +137,7 @@ class Generator:
         return self.random.randrange(3)
 
     def queue(self):
-        return 'd' if self.chance(0.2) else 'q'
+        return 'd' if self.chance(0.5 if self.kind == 'back' else 0.2) else 'q'
 
     def publish(self):
         count = self.random.choice((1, 5, 20, 40) if self.is_long else (1, 1, 1, 2, 3, 5))
