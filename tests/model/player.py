@@ -10,6 +10,7 @@ import codec
 
 SESSIONS = 3  # The first two share a connection.
 MARGIN_S = 0.002
+FADE_MS = 300
 POLL_S = 0.0005
 
 
@@ -190,7 +191,9 @@ class Player:
     def publish(self, queue, messages):
         """Sends all in one write."""
         target = self.queues[queue]
-        entries = [self.make(target, **message) for message in messages]
+        self.publish_all(target, [self.make(target, **message) for message in messages])
+
+    def publish_all(self, target, entries):
         self.send(entries)
         accepted = target.append(entries)
         for number, (entry, wanted) in enumerate(zip(entries, accepted), self.published + 1):
@@ -457,10 +460,30 @@ class Player:
                     self.compare()
         self.acknowledge_chancy()
         self.outlive([held.entry for helds in self.model.held for held in helds.values()])
+        fading = self.fade() if kind == 'stop' else []
+        published_at = time.monotonic()
         yield kind
+        self.fade_away(fading, published_at)
         self.model.stop(kind)
         self.reopen()
         self.compare()
+
+    def fade(self):
+        """Publishes what expires while the process ends, or while none is there."""
+        if any(queue.consumers for queue in self.queues.values()):
+            return []
+        queue = self.queues['q']
+        entries = [self.make(queue, 20, expiration=str(FADE_MS), persistent=True)
+                   for _ in range(self.program.get('fading', 0))]
+        self.publish_all(queue, entries)
+        return entries
+
+    @staticmethod
+    def fade_away(entries, since):
+        """It dies once, whenever that was."""
+        time.sleep(max(0, since + FADE_MS / 1000 + MARGIN_S - time.monotonic()) if entries else 0)
+        for entry in entries:
+            entry.lifetime = 0
 
     def may_keep_consumers(self):
         """While connections are closed one after the other, what one gives back may go to another."""
@@ -488,6 +511,7 @@ class Player:
             self.compare()
 
     def reopen(self):
+        self.place.close()
         for session in self.sessions:
             session.restart()
         self.publisher_answers = {}
@@ -497,6 +521,7 @@ class Player:
         """Killed in the middle: what was under way may or may not have happened."""
         parting = self.part()
         yield 'kill'
+        self.hear(parting)
         moving = self.letters_under_way()
         books = {queue: self.make_book(queue) for queue in self.queues.values()}
         for entry in parting:
@@ -547,6 +572,18 @@ class Player:
             self.sessions[0].channel.ack(tag)
             held.entry.queue.leave(held.entry)
         return entries
+
+    def hear(self, parting):
+        """What the broker said of these before it died: what it confirmed must be there."""
+        answers = dict(enumerate(parting, self.published + 1))
+        try:
+            while answers:
+                method = self.publisher.take('basic.ack')
+                for tag in [tag for tag in answers if tag == method.delivery_tag or
+                            method.multiple and tag < method.delivery_tag]:
+                    answers.pop(tag).confirmed = True
+        except amqp.Mismatch:
+            pass  # The end of the stream, or of a part of a frame.
 
     def letters_under_way(self):
         """Dead letters that may not be durable yet."""

@@ -25,6 +25,7 @@ class Generator:
 
     def make(self):
         self.kind = self.pick_kind()
+        self.is_long = self.chance(0.15)  # Its messages leave memory, and come back.
         q, d = self.make_queue(), self.make_target()
         if self.restarts or 'x-queue-type' in q['arguments']:
             q['durable'] = True
@@ -33,7 +34,14 @@ class Generator:
         if not d:
             d = {'arguments': {}}
         self.q, self.d = q, d
-        return {'q': q, 'd': d, 'parting': self.random.randrange(4), 'steps': self.make_steps()}
+        return {'q': q, 'd': d, 'parting': self.random.randrange(4), 'fading': self.pick_fading(),
+                'steps': self.make_steps()}
+
+    def pick_fading(self):
+        """Not where it could come back: neither after a crash, nor from the target."""
+        if not self.may_expire or self.is_limited or self.kind in ('back', 'loop'):
+            return 0
+        return self.random.randrange(3)
 
     def pick_kind(self):
         """What makes the target of dead letters interesting."""
@@ -59,8 +67,8 @@ class Generator:
             arguments['x-message-ttl'] = FAR
         elif self.may_expire and self.chance(0.18):
             arguments['x-message-ttl'] = 0 if self.is_limited else self.pick(0, 1)
-        if self.chance(0.3):
-            arguments['x-delivery-limit'] = self.random.randrange(4)
+        if self.chance(0.8 if self.kind == 'back' else 0.3):
+            arguments['x-delivery-limit'] = self.random.randrange(2 if self.kind == 'back' else 4)
         if self.chance(0.15):
             arguments['x-single-active-consumer'] = True
         if self.kind != 'plain' or self.chance(0.6):
@@ -71,9 +79,10 @@ class Generator:
     def limit(self, arguments):
         which = self.pick('length', 'length', 'octets', 'both')
         if which != 'octets':
-            arguments['x-max-length'] = self.random.randrange(5)
+            arguments['x-max-length'] = self.random.randrange(5) * (10 if self.is_long else 1)
         if which != 'length':
-            arguments['x-max-length-bytes'] = self.pick(0, 10, 100, 1000, 2500)
+            arguments['x-max-length-bytes'] = self.pick(0, 10, 100, 1000, 2500) * (
+                40 if self.is_long else 1)
         overflow = ['drop-head', 'reject-publish']
         if 'kill' in self.restarts:
             overflow = ['reject-publish']  # What comes back stays.
@@ -98,6 +107,8 @@ class Generator:
             target['dead_letters'] = 'default'
         if self.kind == 'loop':
             arguments['x-message-ttl'] = self.pick(0, 1)
+        elif self.kind == 'back':
+            arguments['x-delivery-limit'] = self.random.randrange(2)  # To die of, again and again.
         return target
 
     # Steps.
@@ -105,10 +116,16 @@ class Generator:
     def make_steps(self):
         names = {'publish': 14, 'consume': 5, 'cancel': 2, 'get': 5, 'settle': 16, 'recover': 1,
                  'close': 1, 'fail': 1, 'disconnect': 1, 'purge': 1}
+        if 'x-single-active-consumer' in self.q['arguments']:  # There is a line of those who wait.
+            names.update(consume=12, cancel=5)
+        longest = 26
+        if self.kind == 'back':  # Few messages die many times.
+            names.update(publish=3, get=20, settle=30)
+            longest = 80
         steps = []
         for kind in (*self.restarts, None):
             for name in self.random.choices(list(names), list(names.values()),
-                                            k=self.random.randrange(3, 26)):
+                                            k=self.random.randrange(3, longest)):
                 arguments = getattr(self, name)()
                 if arguments is not None:
                     steps.append([name, arguments])
@@ -120,10 +137,10 @@ class Generator:
         return self.random.randrange(3)
 
     def queue(self):
-        return 'd' if self.chance(0.2) else 'q'
+        return 'd' if self.chance(0.5 if self.kind == 'back' else 0.2) else 'q'
 
     def publish(self):
-        count = self.random.choice((1, 1, 1, 2, 3, 5))
+        count = self.random.choice((1, 5, 20, 40) if self.is_long else (1, 1, 1, 2, 3, 5))
         messages = [self.message() for _ in range(count)]
         arguments = self.q['arguments']
         priority = messages[0].get('priority')
@@ -139,7 +156,8 @@ class Generator:
         return {'queue': target, 'messages': messages}
 
     def message(self):
-        message = {'size': self.pick(0, 1, 9, 10, 11, 100, 1000), 'persistent': self.chance(0.6)}
+        sizes = (0, 100, 1000, 4000) if self.is_long else (0, 1, 9, 10, 11, 100, 1000)
+        message = {'size': self.pick(*sizes), 'persistent': self.chance(0.6)}
         if self.chance(0.6):
             message['priority'] = self.random.randrange(PRIORITIES_MAX + 1)
         if self.chance(0.1):
@@ -156,6 +174,9 @@ class Generator:
         if queue == 'd' and self.kind in ('loop', 'priority', 'limited'):
             return None
         if queue == 'q' and self.kind == 'loop' and self.has_short_ttl:
+            return None
+        # What expires in memory goes before what expires outside of it.
+        if self.is_long and self.may_expire and (queue == 'd' or self.kind in ('back', 'loop')):
             return None
         arguments = {'session': self.session(), 'queue': queue, 'prefetch': self.pick(0, 1, 1, 2, 3),
                      'no_ack': self.chance(0.12)}

@@ -60,6 +60,9 @@ class Entry(Copy):
     def is_short_lived(self):
         return self.lifetime <= SOON_MS
 
+    def dies_if_requeued(self):
+        return self.is_short_lived() or self.deliveries >= self.queue.delivery_limit
+
     def turn(self):
         """What comes first in the queue is lowest."""
         return -self.queue.level(self.message), self.position
@@ -464,8 +467,7 @@ class Model:
         target = queue.dead_letters and queue.dead_letters[2]
         return bool(target and (target.consumers or target.is_limited())) and (
             any(held.entry.queue is target for held in helds) and
-            any(entry.is_short_lived() or entry.deliveries >= queue.delivery_limit
-                for entry in entries))
+            any(map(Entry.dies_if_requeued, entries)))
 
     @staticmethod
     def is_chancy(queue, entries):

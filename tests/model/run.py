@@ -48,6 +48,12 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def make_server(options):
+    server = Server(os.path.abspath(options.railmq))
+    server.configure()
+    return server.start()
+
+
 class Slice:
     """Seeds that share a broker."""
 
@@ -58,8 +64,7 @@ class Slice:
         self.reports = []
 
     def start(self):
-        self.server = Server(os.path.abspath(self.options.railmq))
-        self.server.start()
+        self.server = make_server(self.options)
         self.place = None
 
     def run(self):
@@ -164,10 +169,9 @@ def play_one(options):
     if options.print:
         print(programs.write(program), end='')
         return 0
-    server = Server(os.path.abspath(options.railmq))
+    server = make_server(options)
     failed = 0
     try:
-        server.start()
         for _ in range(options.times):
             failure = groups.play(server, program)
             if failure:
