@@ -326,14 +326,29 @@ page(void)
     TRACE("page: %d\n", moved);
 }
 
+static void step(void);
+
+/* Ends do not come in between. */
+static void
+go_on(void)
+{
+    const size_t crash = mood.crash;
+    mood.crash = SIZE_MAX;
+    for (size_t n = dice_below(40); n > 0; n--)
+        step();
+    mood.crash = crash;
+}
+
 static void
 end_run(void)
 {
-    const size_t choice = dice_below(5);
+    const size_t choice = dice_below(6);
     if (choice == 0) {
         move_dead();
         world_look();
         world_restart();
+    } else if (choice == 5) {
+        world_fail(go_on);
     } else {
         world_crash(choice < 3 ? SIM_CRASH_PROCESS : SIM_CRASH_POWER, dice_one_in(2));
     }

@@ -289,6 +289,26 @@ world_crash(enum sim_crash kind, bool in_round)
     world_audit(kept, settled);
 }
 
+/* A round fails, though all of it may be there afterwards. The broker goes on as long as it takes
+ * to stop it in order, and nothing of that is kept. */
+static inline void
+world_fail(void (*goes_on)(void))
+{
+    world_look();
+    TRACE("a sync fails\n");
+    sim_disk_set_failures(world.disk, 1);
+    world_commit(true);
+    sim_disk_set_failures(world.disk, 0);
+    if (!door_has_failed(world.door))
+        return; /* There was nothing to commit. */
+    goes_on();
+    world_look();
+    const uint64_t kept = door_committed(world.door);
+    world_stop();
+    world_start();
+    world_audit(kept, kept);
+}
+
 /* Stops in order; whatever has been pushed is safe. */
 static inline void
 world_restart(void)
