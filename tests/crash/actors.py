@@ -221,7 +221,7 @@ class Taker:
             self.ledger.complain(complaint)
         if copy is None:
             return
-        if copy.settled and not (self.ledger.stopping and method.redelivered):
+        if copy.settled:
             self.ledger.complain(f'{book.name}: {copy.message.name} was delivered after it was '
                                  'settled')
         if copy.refused:

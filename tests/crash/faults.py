@@ -165,7 +165,6 @@ class FailingDiskWorld(DoomedWorld):
         self.arm()
         self.stopping.clear()
         self.killing.set()
-        self.ledger.stopping = True  # It stops in order, and not all of a stop is seen by everybody.
         self.server.address = ('127.0.0.1', broker.free_port())
         actors = list(self.actors())
         if self.server.launch():

@@ -17,7 +17,6 @@ class Ledger:
         self.books = {}
         self.complaints = []
         self.names = itertools.count(1)
-        self.stopping = False  # Settlements may not be read any more.
 
     def book(self, name, **options):
         self.books[name] = QueueBook(name, **options)

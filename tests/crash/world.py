@@ -89,7 +89,6 @@ class World:
         self.killing.clear()
         self.stopping.clear()
         self.ending = self.random.choice(ENDINGS)
-        self.ledger.stopping = False
         actors = list(self.actors())
         for actor in actors:
             actor.start()
@@ -103,9 +102,6 @@ class World:
         self.killing.set()
         self.killed_at = time.monotonic()
         if self.ending == 'stop':
-            # One connection may be closed before its last settlements are read, and what they were
-            # for goes to another that is still open.
-            self.ledger.stopping = True
             self.killed_at += SETTLE_WINDOW_S  # All that the broker has taken is durable.
         status = self.server.end(signal.SIGTERM if self.ending == 'stop' else signal.SIGKILL)
         self.stopping.set()
