@@ -12,6 +12,7 @@
 
 #include "broker/base/bytes.h"
 #include "broker/base/list.h"
+#include "broker/base/map.h"
 
 #include <stdatomic.h>
 
@@ -46,7 +47,8 @@ struct consumer {
 
     /* The owner's. */
     struct list in_channel;
-    uint64_t encoded; /* Octets encoded and not yet given back to the window. */
+    struct map_node by_tag; /* Of the channel. */
+    uint64_t encoded;       /* Octets encoded and not yet given back to the window. */
 };
 
 /* Tries to use one unit; false if the limit is reached. Any thread. */

@@ -50,6 +50,8 @@ delete_unused(struct queue *q)
 static void
 consumer_destroy(struct consumer *consumer)
 {
+    struct channel *ch = consumer->channel;
+    map_remove(&ch->consumers_by_tag, &consumer->by_tag);
     list_unlink(&consumer->in_channel);
     queue_unref(consumer->queue);
     mem_free_const(consumer->tag.data);

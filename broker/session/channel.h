@@ -49,8 +49,9 @@ struct channel {
 
     uint64_t delivery_tag; /* The last one given. */
     struct unacked unacked;
-    struct list consumers;
-    uint32_t prefetch; /* For consumers to come; 0: unlimited. */
+    struct list consumers;       /* In the order in which they came. */
+    struct map consumers_by_tag; /* The same. */
+    uint32_t prefetch;           /* For consumers to come; 0: unlimited. */
     struct shared_credit shared;
     bool shares_credit;
 

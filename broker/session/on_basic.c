@@ -41,15 +41,19 @@ on_basic_qos(struct channel *ch, const struct amqp_basic_qos *m, struct amqp_exc
     return true;
 }
 
+static bool
+tag_matches(const struct map_node *node, const void *key)
+{
+    const struct consumer *consumer =
+        (const struct consumer *)((const char *)node - offsetof(struct consumer, by_tag));
+    return bytes_equal(consumer->tag, *(const struct bytes *)key);
+}
+
 static struct consumer *
 find_consumer(struct channel *ch, struct bytes tag)
 {
-    LIST_FOREACH (link, &ch->consumers) {
-        struct consumer *consumer = LIST_CONTAINER(link, struct consumer, in_channel);
-        if (bytes_equal(consumer->tag, tag))
-            return consumer;
-    }
-    return NULL;
+    struct map_node *node = map_find(&ch->consumers_by_tag, bytes_hash(tag), tag_matches, &tag);
+    return node == NULL ? NULL : MAP_CONTAINER(node, struct consumer, by_tag);
 }
 
 static bool
@@ -163,6 +167,7 @@ consume_queue(struct channel *ch, const struct amqp_basic_consume *m, struct que
     const enum consume_outcome outcome = queue_consume(q, consumer);
     if (outcome == CONSUME_DONE) {
         list_push(&ch->consumers, &consumer->in_channel);
+        map_insert(&ch->consumers_by_tag, &consumer->by_tag, bytes_hash(consumer->tag));
         reply_consume_ok(ch, m->nowait, tag); /* Before any delivery: those wait for their mail. */
         return true;
     }
