@@ -1,5 +1,6 @@
 #include "persistence/store.h"
 
+#include "broker/base/endian.h"
 #include "broker/base/fault.h"
 #include "broker/base/mem.h"
 #include "persistence/store_files.h"
@@ -48,15 +49,33 @@ read_format(struct store *store, char *problem, size_t problem_size)
     return false;
 }
 
+/* The newest row of the journal is always kept, and its number has the epoch. */
+static bool
+guess_format(struct store *store)
+{
+    size_t size = 0;
+    rocksdb_iterator_t *it = rocksdb_create_iterator(store->reader.db, store->reader.reading);
+    rocksdb_iter_seek_for_prev(it, "K", 1);
+    const char *key = rocksdb_iter_valid(it) ? rocksdb_iter_key(it, &size) : NULL;
+    if (key != NULL && size == 9 && key[0] == 'J') {
+        store->format = STORE_FORMAT;
+        store->epoch = load_be64((const uint8_t *)key + 1) >> EPOCH_SHIFT;
+        store->has_lost_format = true;
+    }
+    rocksdb_iter_destroy(it);
+    return store->has_lost_format;
+}
+
 static struct store *
-open_store(const char *data_dir, int wal_recovery_mode, char *problem, size_t problem_size)
+open_store(const char *data_dir, bool is_damaged, char *problem, size_t problem_size)
 {
     struct store *store = mem_alloc_zeroed(sizeof(*store));
     struct engine_local *e = &store->reader;
     char *error = NULL;
     snprintf(e->directory, sizeof(e->directory), "%s/store", data_dir);
     snprintf(e->witness_path, sizeof(e->witness_path), "%s/witness", data_dir);
-    e->options = reading_options(wal_recovery_mode);
+    e->options = reading_options(is_damaged ? rocksdb_skip_any_corrupted_records_recovery
+                                            : rocksdb_point_in_time_recovery);
     e->reading = rocksdb_readoptions_create();
     e->batch = rocksdb_writebatch_create(); /* Never written. */
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
@@ -66,7 +85,8 @@ open_store(const char *data_dir, int wal_recovery_mode, char *problem, size_t pr
     if (e->db == NULL)
         engine_explain_open_error(e->directory, error, problem, problem_size);
     rocksdb_free(error);
-    if (e->db != NULL && read_format(store, problem, problem_size))
+    if (e->db != NULL && (read_format(store, problem, problem_size) ||
+                          (is_damaged && store->format == 0 && guess_format(store))))
         return store;
     store_close(store);
     return NULL;
@@ -75,13 +95,39 @@ open_store(const char *data_dir, int wal_recovery_mode, char *problem, size_t pr
 struct store *
 store_open(const char *data_dir, char *problem, size_t problem_size)
 {
-    return open_store(data_dir, rocksdb_point_in_time_recovery, problem, problem_size);
+    return open_store(data_dir, false, problem, problem_size);
 }
 
 struct store *
 store_open_damaged(const char *data_dir, char *problem, size_t problem_size)
 {
-    return open_store(data_dir, rocksdb_skip_any_corrupted_records_recovery, problem, problem_size);
+    return open_store(data_dir, true, problem, problem_size);
+}
+
+bool
+store_repair(const char *data_dir, const char *copy, struct progress *progress, char *problem,
+             size_t problem_size)
+{
+    const struct store_copy copying = {
+        .from = data_dir,
+        .to = copy,
+        .may_link = true,
+        .may_lack_current = true,
+        .progress = progress,
+    };
+    char directory[sizeof(((struct engine_local *)NULL)->directory)];
+    char *error = NULL;
+    snprintf(directory, sizeof(directory), "%s/store", copy);
+    if (!store_files_copy(&copying, problem, problem_size))
+        return false;
+    rocksdb_options_t *options = reading_options(rocksdb_skip_any_corrupted_records_recovery);
+    rocksdb_repair_db(options, directory, &error);
+    rocksdb_options_destroy(options);
+    if (error == NULL)
+        return true;
+    snprintf(problem, problem_size, "RocksDB cannot repair a copy of the store: %s", error);
+    rocksdb_free(error);
+    return false;
 }
 
 void

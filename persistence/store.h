@@ -21,8 +21,16 @@ struct store;
 struct store *store_open(const char *data_dir, char *problem, size_t problem_size);
 
 /* The same for a store that start-up refuses: what the write-ahead log has behind octets that are
- * damaged is read, too. */
+ * damaged is read, too, and row F may be lost. */
 struct store *store_open_damaged(const char *data_dir, char *problem, size_t problem_size);
+
+/* For a store that RocksDB does not open at all, because a file is missing or cannot be read: makes
+ * the data directory `copy` of its files, sharing the tables where that can be, and has RocksDB
+ * make of them what it can. Rows that had been deleted may be there again. False with a line for
+ * people.
+ */
+bool store_repair(const char *data_dir, const char *copy, struct progress *progress, char *problem,
+                  size_t problem_size);
 
 void store_close(struct store *store);
 

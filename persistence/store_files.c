@@ -95,6 +95,7 @@ struct copying {
     uid_t owner;
     gid_t group;
     bool may_link;
+    bool may_lack_current;
     struct progress *progress;
 };
 
@@ -234,8 +235,11 @@ copy_entries(const struct copying *c, DIR *dir, const char *from, char *problem,
         if (strcmp(name, "CURRENT") != 0 && !copy_named(c, name, from, problem, problem_size))
             return false;
     }
-    return sync_copy(c, from, problem, problem_size) &&
-           copy_named(c, "CURRENT", from, problem, problem_size) &&
+    if (!sync_copy(c, from, problem, problem_size))
+        return false;
+    if (c->may_lack_current && faccessat(c->from, "CURRENT", F_OK, 0) != 0)
+        return true;
+    return copy_named(c, "CURRENT", from, problem, problem_size) &&
            sync_copy(c, from, problem, problem_size);
 }
 
@@ -299,7 +303,9 @@ store_files_start_copy(const char *to, const char *witness, char *problem, size_
 bool
 store_files_copy(const struct store_copy *copy, char *problem, size_t problem_size)
 {
-    struct copying c = { .may_link = copy->may_link, .progress = copy->progress };
+    struct copying c = { .may_link = copy->may_link,
+                         .may_lack_current = copy->may_lack_current,
+                         .progress = copy->progress };
     char witness[PATH_BYTES_MAX];
     snprintf(witness, sizeof(witness), "%s/witness", copy->from);
     if (!find_owner(copy, &c))
@@ -333,7 +339,7 @@ remove_at(int parent, const char *name, unsigned depth)
 bool
 store_files_remove(const char *directory)
 {
-    return remove_at(AT_FDCWD, directory, 2);
+    return remove_at(AT_FDCWD, directory, 3);
 }
 
 void

@@ -25,9 +25,10 @@ bool store_files_size(const char *store, struct store_sizes *out);
 
 struct store_copy {
     const char *from;
-    const char *to;       /* Must not exist. */
-    bool may_link;        /* Share tables, which never change, where the file system can. */
-    const char *owner_of; /* If run by root: gives the files to the owner of this directory. */
+    const char *to;        /* Must not exist. */
+    bool may_link;         /* Share tables, which never change, where the file system can. */
+    bool may_lack_current; /* A store that is damaged, as it is. */
+    const char *owner_of;  /* If run by root: gives the files to the owner of this directory. */
     struct progress *progress;
 };
 

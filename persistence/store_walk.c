@@ -275,6 +275,8 @@ store_walk(struct store *store, const struct store_walk *walk, struct store_fact
         store_files_size(store->reader.directory, &sizes);
     progress_start(walk->progress, walk->is_deep ? "checking the store" : "reading the store",
                    PROGRESS_OCTETS, sizes.table_bytes + sizes.wal_bytes);
+    if (store->has_lost_format)
+        tell(&w, "F", "it is missing or damaged; the journal tells the epoch");
     walk_definitions(&w);
     walk_chunks(&w);
     walk_journal(&w);

@@ -42,6 +42,7 @@ struct salvaging {
     uint64_t orphans;    /* Messages whose queue is lost. */
     struct names vhosts; /* That something is kept of. */
     struct names noted;  /* Whose notes are kept. */
+    bool is_repaired;    /* RocksDB did not open the store. */
 };
 
 static bool
@@ -181,7 +182,7 @@ print_queues(const struct salvaging *s)
 static int
 report(const struct salvaging *s, const char *to)
 {
-    const uint64_t damaged = s->view.facts.damaged;
+    const uint64_t damaged = s->view.facts.damaged + s->is_repaired;
     print_queues(s);
     if (s->orphans > 0)
         printf("%" PRIu64 " messages are lost with the queues they were in\n", s->orphans);
@@ -221,15 +222,36 @@ write_new(struct salvaging *s, struct store *store, const char *to, const char *
     return report(s, to);
 }
 
-static int
-salvage(const char *directory, const char *to, const char *made)
+/* `repaired` is where a copy is repaired if the store does not open as it is. */
+static struct store *
+open_damaged(const char *directory, const char *repaired, bool *is_repaired)
 {
     char problem[PROBLEM_SIZE];
-    struct salvaging s = { .kept = 0 };
     struct progress progress;
     struct store *store = store_open_damaged(directory, problem, sizeof(problem));
+    if (store != NULL)
+        return store;
+    printf("%s\n", problem);
+    *is_repaired = true;
+    progress_init(&progress, progress_terminal(), NULL);
+    progress_start(&progress, "copying the store", PROGRESS_OCTETS, 0);
+    const bool ok = store_repair(directory, repaired, &progress, problem, sizeof(problem));
+    progress_end(&progress);
+    if (ok)
+        store = store_open_damaged(repaired, problem, sizeof(problem));
     if (store == NULL)
-        return store_fail("salvage", "%s", problem);
+        store_fail("salvage", "%s", problem);
+    return store;
+}
+
+static int
+salvage(const char *directory, const char *to, const char *made, const char *repaired)
+{
+    struct salvaging s = { .kept = 0 };
+    struct progress progress;
+    struct store *store = open_damaged(directory, repaired, &s.is_repaired);
+    if (store == NULL)
+        return EXIT_FAILED;
     progress_init(&progress, progress_terminal(), NULL);
     const struct store_viewing how = {
         .is_deep = true, .damage = store_print_damage, .context = &progress, .progress = &progress
@@ -258,18 +280,22 @@ store_save(const char *data_dir, const char *to)
 {
     char problem[PROBLEM_SIZE];
     char made[SOURCE_PATH_MAX];
+    char repaired[SOURCE_PATH_MAX];
     struct store_source source;
     int lock = -1;
     int status = EXIT_FAILED;
     snprintf(made, sizeof(made), "%s/" STORE_UNFINISHED_RESTORE "%ld", to, (long)getpid());
+    snprintf(repaired, sizeof(repaired), "%s/" STORE_UNFINISHED_RESTORE "%ld-repair", to,
+             (long)getpid());
     if (!open_source(&source, data_dir, problem, sizeof(problem)) ||
         !place_prepare(to, &lock, problem, sizeof(problem))) {
         store_fail("salvage", "%s", problem);
     } else if (mkdir(made, 0750) != 0) {
         store_fail("salvage", "cannot create %s: %s", made, strerror(errno));
     } else {
-        status = salvage(source.directory, to, made);
+        status = salvage(source.directory, to, made, repaired);
         store_files_remove(made);
+        store_files_remove(repaired);
     }
     store_source_close(&source);
     place_release(lock);

@@ -181,3 +181,25 @@ def salvage_refuses(t):
         output = g.run('salvage', '--data-dir', g.path('none'), g.path('saved'), status=1)
         check('there is no store' in output, f'unclear:\n{output}')
         equal(counts(g.info())['q'][0], 10, 'messages')
+
+
+@test(process=True, rows={'CURRENT': True, 'a table': False})
+def files_that_are_missing(t, is_current):
+    """RocksDB does not open such a store. A copy of it is repaired, the store is left alone."""
+    with ground(t) as g:
+        broker = g.serve()
+        fill(broker, 'first', 300, size=1000)
+        stop(broker)
+        tables = set(in_tables(g))
+        broker = g.serve()
+        fill(broker, 'second', 300, size=1000)
+        stop(broker)
+        in_tables(g)
+        os.remove(g.path('data/store/CURRENT') if is_current else max(tables, key=os.path.getsize))
+        output = salvage(g, status=1)
+        check('cannot be opened' in output, f'not told of:\n{output}')
+        broker = g.serve('saved')
+        equal(numbers(broker, 'second'), list(range(300)), 'messages of the second queue')
+        if is_current:
+            equal(numbers(broker, 'first'), list(range(300)), 'messages of the first queue')
+        stop(broker)
