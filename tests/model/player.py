@@ -494,12 +494,14 @@ class Player:
     def acknowledge_chancy(self):
         """What comes back from several sessions may be dropped in any order. What expires about now may
         become a transient dead letter before the end, and be lost, or after it."""
+        helds = [held for helds in self.model.held for held in helds.values()]
         for queue in self.queues.values():
             tags = [(session, tag) for session in self.sessions
                     for tag, held in self.model.held[session.number].items()
                     if held.entry.queue is queue]
             entries = [self.model.held[session.number][tag].entry for session, tag in tags]
             if (self.model.is_chancy(queue, entries) or queue.is_over_with(entries) or
+                    self.model.is_race(queue, entries, helds) or
                     queue.is_quorum and any(entry.is_short_lived() for entry in entries)):
                 self.acknowledge(tags)
 
