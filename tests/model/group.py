@@ -78,7 +78,6 @@ def restart(server, kind, players):
         server.lose_power()
     server.start()
     for player in players:
-        player.place.close()
         player.place.address = server.address
     return None
 

@@ -152,12 +152,9 @@ class Player:
     def finish(self):
         """What is held is given back or acknowledged; then everything is taken out and compared."""
         for session in self.sessions:
-            try:
-                self.close(session.number)
-            except Void:
+            while not self.may_close(session):
                 self.settle(session.number, 'ack', 0, multiple=True, all_of_them=True)
                 self.compare()
-                self.close(session.number)
             self.compare()
         for key, queue in self.queues.items():
             while queue.ready:
@@ -175,6 +172,13 @@ class Player:
             session.channel.sync()
             expect(not session.channel.inbox, f'more than expected: {list(session.channel.inbox)}')
         self.close_channels()
+
+    def may_close(self, session):
+        try:
+            self.close(session.number)
+        except Void:
+            return False
+        return True
 
     def close_channels(self):
         for channel in (self.control, self.publisher,
@@ -506,6 +510,7 @@ class Player:
             self.compare()
 
     def reopen(self):
+        self.place.close()
         for session in self.sessions:
             session.restart()
         self.publisher_answers = {}
@@ -515,6 +520,7 @@ class Player:
         """Killed in the middle: what was under way may or may not have happened."""
         parting = self.part()
         yield 'kill'
+        self.hear(parting)
         moving = self.letters_under_way()
         books = {queue: self.make_book(queue) for queue in self.queues.values()}
         for entry in parting:
@@ -565,6 +571,18 @@ class Player:
             self.sessions[0].channel.ack(tag)
             held.entry.queue.leave(held.entry)
         return entries
+
+    def hear(self, parting):
+        """What the broker said of these before it died: what it confirmed must be there."""
+        answers = dict(enumerate(parting, self.published + 1))
+        try:
+            while answers:
+                method = self.publisher.take('basic.ack')
+                for tag in [tag for tag in answers if tag == method.delivery_tag or
+                            method.multiple and tag < method.delivery_tag]:
+                    answers.pop(tag).confirmed = True
+        except amqp.Mismatch:
+            pass  # The end of the stream, or of a part of a frame.
 
     def letters_under_way(self):
         """Dead letters that may not be durable yet."""
