@@ -333,7 +333,7 @@ class Player:
         """Before a channel ends."""
         session = self.sessions[session]
         helds = self.model.held[session.number].values()
-        self.model.refuse_chance(helds)
+        self.model.refuse_chance(helds, session.number)
         self.outlive([held.entry for held in helds])
         self.model.leave(session.number)
         session.consumers = []
@@ -499,6 +499,7 @@ class Player:
                     if held.entry.queue is queue]
             entries = [self.model.held[session.number][tag].entry for session, tag in tags]
             if (self.model.is_chancy(queue, entries) or queue.is_over_with(entries) or
+                    queue.may_overflow(entries) or
                     queue.is_quorum and any(entry.is_short_lived() for entry in entries)):
                 self.acknowledge(tags)
 

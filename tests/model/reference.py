@@ -236,6 +236,11 @@ class Queue:
         return self.overflow == 'drop-head' and (
             len(self.ready) + len(entries) > self.max_length or octets > self.max_octets)
 
+    def may_overflow(self, entries):
+        """Whether giving these back might make the target of their dead letters drop or reject some."""
+        return (self.dead_letters is not None and self.dead_letters[2].is_limited() and
+                any(map(Entry.dies_if_requeued, entries)))
+
     def drop_head(self):
         while len(self.ready) > self.max_length or self.octets() > self.max_octets:
             self.die(self.ready.pop(0), MAXLEN)
@@ -441,21 +446,24 @@ class Model:
             if mine:
                 queue.end(mine, fate)
 
-    def refuse_chance(self, helds):
-        """Raises Void if what comes of giving these back is left to chance."""
+    def refuse_chance(self, helds, leaver=None):
+        """Raises Void if what comes of giving these back is left to chance; all that `leaver` has, if
+        that is a session."""
         for queue in self.queues:
             entries = [held.entry for held in helds if held.entry.queue is queue]
             if self.is_chancy(queue, entries) or (
                     not TRIMS_RETURNED and queue.is_over_with(entries) and entries):
                 raise Void
             if any(map(Entry.dies_if_requeued, entries)) and queue.dead_letters:
-                self.refuse_race(queue.dead_letters[2], helds)
+                self.refuse_race(queue.dead_letters[2], helds, leaver)
 
     @staticmethod
-    def refuse_race(target, helds):
+    def refuse_race(target, helds, leaver):
         """One queue after the other gets its own back: a dead letter of the first may be delivered
-        before what is given back to its target."""
+        before what is given back to its target, or be meant for a consumer that is about to leave."""
         if target.consumers and any(held.entry.queue is target for held in helds):
+            raise Void
+        if any(consumer.session == leaver for consumer in target.consumers):
             raise Void
 
     @staticmethod
@@ -465,7 +473,7 @@ class Model:
 
     def leave(self, session):
         """The channel of a session ends."""
-        self.refuse_chance(self.held[session].values())
+        self.refuse_chance(self.held[session].values(), session)
         for queue in self.queues:
             queue.consumers = [consumer for consumer in queue.consumers
                                if consumer.session != session]
