@@ -24,11 +24,12 @@ class Server(broker.Broker):
     def data(self):
         return os.path.join(self.directory, 'data')
 
-    def configure(self, message_memory=MESSAGE_MEMORY, **testing):
+    def configure(self, message_memory=MESSAGE_MEMORY, outbox='256KiB', **testing):
         """The broker starts with these settings from now on."""
         path = os.path.join(self.directory, 'broker.yaml')
         with open(path, 'w', encoding='utf-8') as file:
-            file.write(f'version: 1\nlimits: {{message_memory: {message_memory}}}\n')
+            file.write(f'version: 1\nlimits: {{message_memory: {message_memory}, '
+                       f'outbox_bytes: {outbox}}}\n')
             if testing:
                 file.write('testing:\n' + ''.join(f'  {name}: "{value}"\n'
                                                   for name, value in testing.items()))

@@ -334,7 +334,7 @@ class Player:
         """Before a channel ends."""
         session = self.sessions[session]
         helds = self.model.held[session.number].values()
-        self.model.refuse_chance(helds)
+        self.model.refuse_chance(helds, session.number)
         self.outlive([held.entry for held in helds])
         self.model.leave(session.number)
         session.consumers = []
@@ -502,6 +502,7 @@ class Player:
             entries = [self.model.held[session.number][tag].entry for session, tag in tags]
             if (self.model.is_chancy(queue, entries) or queue.is_over_with(entries) or
                     self.model.is_race(queue, entries, helds) or
+                    queue.may_overflow(entries) or
                     queue.is_quorum and any(entry.is_short_lived() for entry in entries)):
                 self.acknowledge(tags)
 

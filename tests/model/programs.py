@@ -50,6 +50,10 @@ class Generator:
             kinds = ['plain', 'counting', 'priority']  # Nothing comes twice to a queue.
         return self.random.choice(kinds)
 
+    def dies_often(self):
+        """Few messages die again and again, now here, now there: at a stop that would be in any order."""
+        return self.kind == 'back' and not self.restarts
+
     def make_queue(self):
         arguments, queue = {}, {'durable': self.chance(0.4)}
         self.is_limited = self.kind != 'loop' and self.chance(0.45)
@@ -67,8 +71,10 @@ class Generator:
             arguments['x-message-ttl'] = FAR
         elif self.may_expire and self.chance(0.18):
             arguments['x-message-ttl'] = 0 if self.is_limited else self.pick(0, 1)
-        if self.chance(0.8 if self.kind == 'back' else 0.3):
-            arguments['x-delivery-limit'] = self.random.randrange(2 if self.kind == 'back' else 4)
+        if self.dies_often():
+            arguments['x-delivery-limit'] = self.random.randrange(2)
+        elif self.chance(0.3):
+            arguments['x-delivery-limit'] = self.random.randrange(4)
         if self.chance(0.15):
             arguments['x-single-active-consumer'] = True
         if self.kind != 'plain' or self.chance(0.6):
@@ -107,8 +113,8 @@ class Generator:
             target['dead_letters'] = 'default'
         if self.kind == 'loop':
             arguments['x-message-ttl'] = self.pick(0, 1)
-        elif self.kind == 'back':
-            arguments['x-delivery-limit'] = self.random.randrange(2)  # To die of, again and again.
+        elif self.dies_often():
+            arguments['x-delivery-limit'] = self.random.randrange(2)
         return target
 
     # Steps.
@@ -119,7 +125,7 @@ class Generator:
         if 'x-single-active-consumer' in self.q['arguments']:  # There is a line of those who wait.
             names.update(consume=12, cancel=5)
         longest = 26
-        if self.kind == 'back':  # Few messages die many times.
+        if self.dies_often():
             names.update(publish=3, get=20, settle=30)
             longest = 80
         steps = []
@@ -137,7 +143,7 @@ class Generator:
         return self.random.randrange(3)
 
     def queue(self):
-        return 'd' if self.chance(0.5 if self.kind == 'back' else 0.2) else 'q'
+        return 'd' if self.chance(0.5 if self.dies_often() else 0.2) else 'q'
 
     def publish(self):
         count = self.random.choice((1, 5, 20, 40) if self.is_long else (1, 1, 1, 2, 3, 5))
@@ -146,7 +152,7 @@ class Generator:
         priority = messages[0].get('priority')
         # A write may be taken in several parts, in each of which consumers get the most urgent.
         for message in messages:
-            if 'priority' in message:
+            if 'priority' in message or self.is_long:
                 message['priority'] = priority or 0
         target = self.queue()
         chancy = self.has_short_ttl or any('expiration' in message for message in messages)
@@ -156,7 +162,7 @@ class Generator:
         return {'queue': target, 'messages': messages}
 
     def message(self):
-        sizes = (0, 100, 1000, 4000) if self.is_long else (0, 1, 9, 10, 11, 100, 1000)
+        sizes = (0, 100, 1000, 4000, 8000) if self.is_long else (0, 1, 9, 10, 11, 100, 1000)
         message = {'size': self.pick(*sizes), 'persistent': self.chance(0.6)}
         if self.chance(0.6):
             message['priority'] = self.random.randrange(PRIORITIES_MAX + 1)

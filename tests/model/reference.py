@@ -236,6 +236,11 @@ class Queue:
         return self.overflow == 'drop-head' and (
             len(self.ready) + len(entries) > self.max_length or octets > self.max_octets)
 
+    def may_overflow(self, entries):
+        """Whether giving these back might make the target of their dead letters drop or reject some."""
+        return (self.dead_letters is not None and self.dead_letters[2].is_limited() and
+                any(map(Entry.dies_if_requeued, entries)))
+
     def drop_head(self):
         while len(self.ready) > self.max_length or self.octets() > self.max_octets:
             self.die(self.ready.pop(0), MAXLEN)
@@ -452,22 +457,27 @@ class Model:
             if mine:
                 queue.end(mine, fate)
 
-    def refuse_chance(self, helds):
-        """Raises Void if what comes of giving these back is left to chance."""
+    def refuse_chance(self, helds, leaver=None):
+        """Raises Void if what comes of giving these back is left to chance; all that `leaver` has, if
+        that is a session."""
         for queue in self.queues:
             entries = [held.entry for held in helds if held.entry.queue is queue]
-            if self.is_chancy(queue, entries) or self.is_race(queue, entries, helds) or (
+            if self.is_chancy(queue, entries) or self.is_race(queue, entries, helds, leaver) or (
                     not TRIMS_RETURNED and queue.is_over_with(entries) and entries):
                 raise Void
 
     @staticmethod
-    def is_race(queue, entries, helds):
+    def is_race(queue, entries, helds, leaver=None):
         """What dies when it is given back may come to another queue before or after what is given back
-        to that one: consumers see in which order, and a limit counts."""
+        to that one: consumers see in which order, and a limit counts. Or it is meant for a consumer
+        that is about to leave."""
         target = queue.dead_letters and queue.dead_letters[2]
-        return bool(target and (target.consumers or target.is_limited())) and (
-            any(held.entry.queue is target for held in helds) and
-            any(map(Entry.dies_if_requeued, entries)))
+        if not target or not any(map(Entry.dies_if_requeued, entries)):
+            return False
+        if any(consumer.session == leaver for consumer in target.consumers):
+            return True
+        return (target.is_limited() or bool(target.consumers)) and any(
+            held.entry.queue is target for held in helds)
 
     @staticmethod
     def is_chancy(queue, entries):
@@ -476,7 +486,7 @@ class Model:
 
     def leave(self, session):
         """The channel of a session ends."""
-        self.refuse_chance(self.held[session].values())
+        self.refuse_chance(self.held[session].values(), session)
         for queue in self.queues:
             queue.consumers = [consumer for consumer in queue.consumers
                                if consumer.session != session]

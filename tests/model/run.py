@@ -50,7 +50,7 @@ def parse_arguments():
 
 def make_server(options):
     server = Server(os.path.abspath(options.railmq))
-    server.configure()
+    server.configure(outbox='64MiB')  # What has credit is sent at once.
     return server.start()
 
 
