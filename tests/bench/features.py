@@ -25,8 +25,11 @@ CHAIN_OPTIONS = ('-qa', f'x-dead-letter-exchange=,x-dead-letter-routing-key={GRA
 CHAIN = Load('dead', 'queue, reject, dead-letter exchange, queue', CHAIN_OPTIONS)
 CHAIN_IN_MEMORY = Load('dead-in-memory', 'the same with a limits.message_memory of 4 GiB',
                        CHAIN_OPTIONS)
-LOADS = (PLAIN, PRIORITY, EXPIRATION, CHAIN, CHAIN_IN_MEMORY)
-CHAINS = (CHAIN, CHAIN_IN_MEMORY)
+CHAIN_ONE_BY_ONE = Load('dead-one-by-one', 'the same, and each message is rejected by itself',
+                        (*CHAIN_OPTIONS, '-A', '1'))
+LOADS = (PLAIN, PRIORITY, EXPIRATION, CHAIN, CHAIN_IN_MEMORY, CHAIN_ONE_BY_ONE)
+CHAINS = (CHAIN, CHAIN_IN_MEMORY, CHAIN_ONE_BY_ONE)
+ROOMY_CHAINS = (CHAIN_IN_MEMORY, CHAIN_ONE_BY_ONE)
 CHAIN_MESSAGES_A_SECOND = 600_000
 CHAIN_GRACE_SECONDS = 120
 ROOMY = 'version: 1\nlimits: {message_memory: 4GiB}\n'
@@ -99,7 +102,7 @@ def run(railmq, rounds, seconds, say):
     with Rail(railmq) as broker, Rail(railmq, ROOMY) as roomy:
         for number_of_round in range(rounds):
             for load in LOADS:
-                peer = roomy if load is CHAIN_IN_MEMORY else broker
+                peer = roomy if load in ROOMY_CHAINS else broker
                 if load in CHAINS:
                     sample = run_chain(railmq, peer, load, seconds)
                 else:
