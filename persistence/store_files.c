@@ -427,3 +427,25 @@ store_lock(const char *data_dir, int *fd, char *problem, size_t problem_size)
     *fd = -1;
     return false;
 }
+
+bool
+store_claim(const char *data_dir, const char *advice, int *fd, char *problem, size_t problem_size)
+{
+    char store[PATH_BYTES_MAX];
+    *fd = -1;
+    if (store_files_is_unfinished(data_dir, problem, problem_size))
+        return false;
+    snprintf(store, sizeof(store), "%s/store", data_dir);
+    if (access(store, R_OK | X_OK) == 0)
+        return store_lock(data_dir, fd, problem, problem_size);
+    snprintf(problem, problem_size, "there is no store in %s: %s; %s", data_dir, strerror(errno),
+             advice);
+    return false;
+}
+
+void
+store_unlock(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}

@@ -60,4 +60,12 @@ bool store_directory_sync(const char *directory);
  * opened yet has no lock; then *fd is -1. */
 bool store_lock(const char *data_dir, int *fd, char *problem, size_t problem_size);
 
+/* The same for whoever is about to read the store: it must be there, and complete. `advice` is what
+ * to do if there is none. Release *fd in any case. */
+bool store_claim(const char *data_dir, const char *advice, int *fd, char *problem,
+                 size_t problem_size);
+
+/* Of a lock that may be none, -1. */
+void store_unlock(int fd);
+
 #endif

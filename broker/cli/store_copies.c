@@ -146,8 +146,7 @@ static void
 guard_close(struct guard *g, bool is_restored)
 {
     struct witness_state ignored;
-    if (g->backup >= 0)
-        close(g->backup);
+    store_unlock(g->backup);
     if (g->witness == NULL)
         return;
     if (!is_restored && witness_read(g->witness, &ignored) == WITNESS_NONE)

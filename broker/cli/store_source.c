@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 struct shown_progress {
     struct progress progress;
@@ -43,17 +42,9 @@ open_checkpoint(struct store_source *s, const char *data_dir, char *problem, siz
 static bool
 open_stopped(struct store_source *s, const char *data_dir, char *problem, size_t problem_size)
 {
-    char store[SOURCE_PATH_MAX + 8];
-    if (store_files_is_unfinished(data_dir, problem, problem_size))
-        return false;
     snprintf(s->directory, sizeof(s->directory), "%s", data_dir);
-    snprintf(store, sizeof(store), "%s/store", data_dir);
-    if (access(store, R_OK | X_OK) == 0)
-        return store_lock(data_dir, &s->lock, problem, problem_size);
-    snprintf(problem, problem_size,
-             "there is no store in %s: %s; name the data directory with --data-dir DIR", data_dir,
-             strerror(errno));
-    return false;
+    return store_claim(data_dir, "name the data directory with --data-dir DIR", &s->lock, problem,
+                       problem_size);
 }
 
 bool
@@ -89,7 +80,6 @@ void
 store_source_close(struct store_source *s)
 {
     control_close(&s->broker);
-    if (s->lock >= 0)
-        close(s->lock);
+    store_unlock(s->lock);
     s->lock = -1;
 }

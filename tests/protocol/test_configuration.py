@@ -500,6 +500,9 @@ def a_store_that_cannot_be_planned_from(t):
     with Ground(t) as ground:
         output = ground.run('plan', ground.file, status=1, data=ground.directory)
         check('there is no store in' in output and 'start the broker' in output, output)
+        os.mkdir(os.path.join(ground.directory, 'tmp-restore-1'))
+        output = ground.run('plan', ground.file, status=1, data=ground.directory)
+        check('is not complete' in output, output)
         ground.broker.terminate()
         ground.broker.wait()
         # A broker that has no control socket yet, or none any more.

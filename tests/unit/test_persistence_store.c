@@ -395,7 +395,7 @@ test_lock(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    close(fd);
+    store_unlock(fd);
     driver_open(&driver);
     driver_finish(&driver);
 }
