@@ -61,26 +61,10 @@ row_delete(struct engine_local *e, struct bytes key)
     assert_null(error);
 }
 
-static void
-ignore_definition(void *context, struct bytes key, struct bytes row)
-{
-    (void)context;
-    (void)key;
-    (void)row;
-}
-
-static void
-ignore_log(void *context, const struct log_summary *summary)
-{
-    (void)context;
-    (void)summary;
-}
-
 /* As a start does, without opening the store again. */
 static bool
 recover_again(struct engine_local *e, char problem[PROBLEM_SIZE])
 {
-    const struct recovery recovery = { ignore_definition, ignore_log, NULL };
     if (e->tidy != NULL)
         engine_tidy_stop(e->tidy); /* It looks at the index. */
     e->tidy = NULL;
@@ -88,7 +72,7 @@ recover_again(struct engine_local *e, char problem[PROBLEM_SIZE])
     log_index_init(&e->index);
     e->newest_row = 0;
     problem[0] = 0;
-    return engine_local_recover(&e->engine, &recovery, problem, PROBLEM_SIZE);
+    return engine_local_recover(&e->engine, &recovery_ignored, problem, PROBLEM_SIZE);
 }
 
 static void

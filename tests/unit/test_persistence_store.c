@@ -401,21 +401,6 @@ test_lock(void **state)
 }
 
 static void
-ignore_definition(void *context, struct bytes key, struct bytes row)
-{
-    (void)context;
-    (void)key;
-    (void)row;
-}
-
-static void
-ignore_log(void *context, const struct log_summary *summary)
-{
-    (void)context;
-    (void)summary;
-}
-
-static void
 nobody_waits(void *context)
 {
     (void)context;
@@ -449,8 +434,7 @@ test_an_engine_that_keeps_nothing(void **state)
     struct buf row = spoil('J', 1);
     engine_stop(driver.engine);
     struct engine *e = store_engine_open(directory, problem, sizeof(problem));
-    const struct recovery recovery = { ignore_definition, ignore_log, NULL };
-    assert_false(e->ops->recover(e, &recovery, problem, sizeof(problem)));
+    assert_false(e->ops->recover(e, &recovery_ignored, problem, sizeof(problem)));
     assert_non_null(strstr(problem, "the store is damaged at "));
     assert_non_null(strstr(problem, (const char *)row.data));
     e->ops->destroy(e);
