@@ -5,6 +5,7 @@
 #include "broker/base/mem.h"
 #include "persistence/store_files.h"
 #include "persistence/store_internal.h"
+#include "persistence/witness.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,20 +51,44 @@ read_format(struct store *store, char *problem, size_t problem_size)
 }
 
 /* The newest row of the journal is always kept, and its number has the epoch. */
-static bool
-guess_format(struct store *store)
+static uint64_t
+epoch_of_journal(struct store *store)
 {
     size_t size = 0;
+    uint64_t epoch = 0;
     rocksdb_iterator_t *it = rocksdb_create_iterator(store->reader.db, store->reader.reading);
     rocksdb_iter_seek_for_prev(it, "K", 1);
     const char *key = rocksdb_iter_valid(it) ? rocksdb_iter_key(it, &size) : NULL;
-    if (key != NULL && size == 9 && key[0] == 'J') {
-        store->format = STORE_FORMAT;
-        store->epoch = load_be64((const uint8_t *)key + 1) >> EPOCH_SHIFT;
-        store->has_lost_format = true;
-    }
+    if (key != NULL && size == 9 && key[0] == 'J')
+        epoch = load_be64((const uint8_t *)key + 1) >> EPOCH_SHIFT;
     rocksdb_iter_destroy(it);
-    return store->has_lost_format;
+    return epoch;
+}
+
+/* Row F may be lost, or only what the newest start wrote into it: numbers that were given since
+ * would be taken for damage, and given again. */
+static bool
+find_epoch(struct store *store)
+{
+    struct witness_state told;
+    const uint64_t format_epoch = store->epoch;
+    const uint64_t journal_epoch = epoch_of_journal(store);
+    if (store->epoch < journal_epoch)
+        store->epoch = journal_epoch;
+    if (witness_peek(store->reader.witness_path, &told) == WITNESS_TELLS &&
+        store->epoch < told.epoch)
+        store->epoch = told.epoch;
+    store->has_lost_format = store->format == 0 || store->epoch > format_epoch;
+    store->format = STORE_FORMAT;
+    return store->epoch > 0;
+}
+
+static bool
+read_damaged_format(struct store *store, char *problem, size_t problem_size)
+{
+    const bool is_read = read_format(store, problem, problem_size);
+    const bool is_other = !is_read && store->format != 0;
+    return !is_other && find_epoch(store);
 }
 
 static struct store *
@@ -85,8 +110,8 @@ open_store(const char *data_dir, bool is_damaged, char *problem, size_t problem_
     if (e->db == NULL)
         engine_explain_open_error(e->directory, error, problem, problem_size);
     rocksdb_free(error);
-    if (e->db != NULL && (read_format(store, problem, problem_size) ||
-                          (is_damaged && store->format == 0 && guess_format(store))))
+    if (e->db != NULL && (is_damaged ? read_damaged_format(store, problem, problem_size)
+                                     : read_format(store, problem, problem_size)))
         return store;
     store_close(store);
     return NULL;

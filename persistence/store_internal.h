@@ -13,7 +13,7 @@ struct store {
     struct engine_local reader; /* Without its engine: the index, and what reading needs. */
     uint32_t format;
     uint64_t epoch;
-    bool has_lost_format; /* They are what other rows tell of them. */
+    bool has_lost_format; /* They are what others tell of them: the journal, or the witness. */
 };
 
 /* A row's key as a number that one can count on from; longer keys are cut. */

@@ -158,15 +158,19 @@ load_effects(struct walking *w, struct bytes all, uint32_t count, struct journal
 {
     struct bytes content = all;
     struct stored_effect effect = { 0 };
+    bool fits = true;
     bool sound = true;
     for (; count > 0; count--) {
-        if (!row_next_effect(&content, &effect) ||
-            !engine_apply(&w->store->reader, &effect, (uint32_t)(effect.payload.data - all.data),
-                          row))
+        if (!row_next_effect(&content, &effect))
             return "what it tells makes no sense";
-        if (effect.kind == EFFECT_RECORDS)
+        if (!engine_apply(&w->store->reader, &effect, (uint32_t)(effect.payload.data - all.data),
+                          row))
+            fits = false;
+        else if (effect.kind == EFFECT_RECORDS)
             sound = records_are_sound(w, effect.payload) && sound;
     }
+    if (!fits)
+        return "what it tells makes no sense";
     if (content.size != 0)
         return "there is more in it than it tells of";
     return sound ? NULL : "it holds a message that cannot be understood";
@@ -276,7 +280,7 @@ store_walk(struct store *store, const struct store_walk *walk, struct store_fact
     progress_start(walk->progress, walk->is_deep ? "checking the store" : "reading the store",
                    PROGRESS_OCTETS, sizes.table_bytes + sizes.wal_bytes);
     if (store->has_lost_format)
-        tell(&w, "F", "it is missing or damaged; the journal tells the epoch");
+        tell(&w, "F", "it is missing or damaged; the journal or the witness tells the epoch");
     walk_definitions(&w);
     walk_chunks(&w);
     walk_journal(&w);

@@ -24,7 +24,6 @@
 struct saved_queue {
     uint64_t kept;
     uint64_t lost;
-    bool has_watermark;
     bool has_dues;
 };
 
@@ -72,7 +71,14 @@ names_fini(struct names *names)
     mem_free(names->items);
 }
 
-/* What a start would not understand is left out: it refuses a store for it. */
+static uint64_t
+damage_count(const struct salvaging *s)
+{
+    return s->view.facts.damaged + s->is_repaired;
+}
+
+/* What a start would not understand is left out: it refuses a store for it. Of a watermark the
+ * newest may be what is lost. */
 static bool
 keeps(void *context, struct bytes key, struct bytes row)
 {
@@ -96,9 +102,7 @@ keeps(void *context, struct bytes key, struct bytes row)
             names_add(&s->noted, vhost);
         return true;
     case DEFINITION_WATERMARK:
-        if (q != NULL)
-            s->queues[q->number].has_watermark = true;
-        return q != NULL;
+        return q != NULL && damage_count(s) == 0;
     case DEFINITION_DUES:
         if (q != NULL)
             s->queues[q->number].has_dues = true;
@@ -117,8 +121,7 @@ static void
 complete_queue(struct door *door, const struct view_queue *q, const struct saved_queue *saved)
 {
     struct vhost *v = vhost_create(buf_bytes(&q->vhost), door);
-    if (!saved->has_watermark)
-        definition_keep_watermark(v, q->log, q->last);
+    definition_keep_watermark(v, q->log, q->last);
     if (!saved->has_dues)
         definition_keep_dues(v, q->log);
     vhost_destroy(v);
@@ -132,7 +135,7 @@ complete(void *context, struct door *door)
     for (size_t i = 0; i < s->vhosts.count; i++)
         if (!names_have(&s->noted, buf_bytes(&s->vhosts.items[i])))
             vhosts_keep_note(door, buf_bytes(&s->vhosts.items[i]));
-    for (size_t i = 0; i < s->view.queue_count && s->view.facts.damaged > 0; i++)
+    for (size_t i = 0; i < s->view.queue_count && damage_count(s) > 0; i++)
         if (s->view.queues[i]->records > 0)
             complete_queue(door, s->view.queues[i], &s->queues[i]);
 }
@@ -182,7 +185,7 @@ print_queues(const struct salvaging *s)
 static int
 report(const struct salvaging *s, const char *to)
 {
-    const uint64_t damaged = s->view.facts.damaged + s->is_repaired;
+    const uint64_t damaged = damage_count(s);
     print_queues(s);
     if (s->orphans > 0)
         printf("%" PRIu64 " messages are lost with the queues they were in\n", s->orphans);
