@@ -59,13 +59,7 @@ class DoomedWorld(World):
         if self.counts[self.round - 1] == 0:
             super().work()
             return
-        self.ledger.book('st')
-        if self.round == 1:
-            declare_all(self.server.address, True)
-        self.server.end(signal.SIGTERM)
-        self.arm()
-        self.stopping.clear()
-        self.killing.set()
+        self.doom()
         actors = []
         try:
             self.server.start()
@@ -86,6 +80,16 @@ class DoomedWorld(World):
         self.judge_end(status, 'it never came there' if alive else None)
         self.disarm()
         del self.ledger.books['st']
+
+    def doom(self):
+        """The broker has stopped, and with its next start the fault is there."""
+        self.ledger.book('st')
+        if self.round == 1:
+            declare_all(self.server.address, True)
+        self.server.end(signal.SIGTERM)
+        self.arm()
+        self.stopping.clear()
+        self.killing.set()
 
     def arm(self):
         self.fault = f'{self.name}:{self.counts[self.round - 1]}'
@@ -157,28 +161,29 @@ class FailingDiskWorld(DoomedWorld):
         self.killed_at = stuck_since or time.monotonic()
         return stuck_since is not None and self.server.alive() and not self.has_failed()
 
-    def work(self):
-        self.ledger.book('st')
-        if self.round == 1:
-            declare_all(self.server.address, True)
-        self.server.end(signal.SIGTERM)
-        self.arm()
-        self.stopping.clear()
-        self.killing.set()
+    def begin(self):
+        """Whether the broker has started in spite of its disk, and who works on it: some may not
+        have come to begin."""
+        self.doom()
         self.server.address = ('127.0.0.1', broker.free_port())
         actors = list(self.actors())
-        if self.server.launch():
-            try:
+        started = self.server.launch()
+        try:
+            if started:
                 declare_all(self.server.address, False)
                 for actor in actors:
                     actor.start()
-            except (amqp.ConnectionLost, amqp.Mismatch, OSError):
-                pass
+        except (amqp.ConnectionLost, amqp.Mismatch, OSError):
+            pass
+        return started, [actor for actor in actors if actor.ident is not None]
+
+    def work(self):
+        _, actors = self.begin()
         is_stuck = self.wait_for_end()
         self.stopping.set()
         if is_stuck:
             self.server.process.send_signal(signal.SIGTERM)
-        self.join([actor for actor in actors if actor.ident is not None])
+        self.join(actors)
         if not self.has_failed() and self.server.alive() and not is_stuck:
             self.killed_at = time.monotonic()
             self.server.process.send_signal(signal.SIGTERM)

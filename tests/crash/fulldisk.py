@@ -7,9 +7,6 @@ import os
 import signal
 import time
 
-import amqp
-import broker
-from actors import declare_all
 from faults import JOURNAL, FailingDiskWorld
 from books import SETTLE_WINDOW_S
 
@@ -64,28 +61,12 @@ class FullDiskWorld(FailingDiskWorld):
         self.healed += self.said('event=store.full state=off')
 
     def work(self):
-        self.ledger.book('st')
-        if self.round == 1:
-            declare_all(self.server.address, True)
-        self.server.end(signal.SIGTERM)
-        self.arm()
-        self.stopping.clear()
-        self.killing.set()
-        self.server.address = ('127.0.0.1', broker.free_port())
-        actors = list(self.actors())
-        started = self.server.launch()
-        try:
-            if started:
-                declare_all(self.server.address, False)
-                for actor in actors:
-                    actor.start()
-        except (amqp.ConnectionLost, amqp.Mismatch, OSError):
-            pass
+        started, actors = self.begin()
         self.wait_for_end()
         alive = self.server.alive()
         self.stopping.set()
         status = self.server.end(signal.SIGKILL)
-        self.join([actor for actor in actors if actor.ident is not None])
+        self.join(actors)
         self.judge_end_of(started, alive, status)
         self.disarm()
         del self.ledger.books['st']
