@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import broker
 import server
 
 PAGE = 4096
@@ -93,13 +94,8 @@ def scar(rand, path, sure, end):
 
 def files(directory):
     """Path, inode and size of everything below."""
-    found = {}
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            status = os.stat(path)
-            found[path] = (status.st_ino, status.st_size)
-    return found
+    return {path: (status.st_ino, status.st_size)
+            for path, status in broker.files_below(directory)}
 
 
 class PoweredServer(server.Server):

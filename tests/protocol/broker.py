@@ -25,6 +25,14 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def files_below(directory):
+    """Path and status of every file."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            yield path, os.stat(path)
+
+
 class ForeignBroker:
     """Somebody else's process: it can be spoken to, but not started, watched or stopped."""
 

@@ -13,7 +13,7 @@ import time
 import pika
 
 import amqp
-from broker import Broker
+from broker import Broker, files_below
 from harness import test, check, equal, eventually
 from test_process import expect_refusal
 
@@ -417,12 +417,9 @@ def applying_an_export_changes_nothing(t):
 def octets_of(directory):
     """All files below it."""
     found = {}
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            status = os.stat(path)
-            with open(path, 'rb') as stream:
-                found[path] = (stream.read(), status.st_mtime_ns)
+    for path, status in files_below(directory):
+        with open(path, 'rb') as stream:
+            found[path] = (stream.read(), status.st_mtime_ns)
     return found
 
 
