@@ -13,13 +13,19 @@ def declared(t, channel, kind, **arguments):
     return name
 
 
+def delayed_to_a_queue(t, channel, key, kind='direct'):
+    """Names of an exchange that delays, and of a queue that it leads to."""
+    exchange = declared(t, channel, 'x-delayed-message', **{'x-delayed-type': kind})
+    queue = t.queue(channel)
+    channel.bind(queue, exchange, key)
+    return exchange, queue
+
+
 @test
 def delayed(t):
     """What is due earlier comes earlier; without the header, at once."""
     channel = t.channel()
-    exchange = declared(t, channel, 'x-delayed-message', **{'x-delayed-type': 'direct'})
-    queue = t.queue(channel)
-    channel.bind(queue, exchange, 'k')
+    exchange, queue = delayed_to_a_queue(t, channel, 'k')
     channel.consume(queue, 'c', no_ack=True)
     began = time.monotonic()
     for delay in (150, 50, 100):
@@ -43,9 +49,7 @@ def delayed(t):
 def a_delay_keeps_its_type(t):
     """And the other headers stay where they are. What cannot be negative becomes a long."""
     channel = t.channel()
-    exchange = declared(t, channel, 'x-delayed-message', **{'x-delayed-type': 'direct'})
-    queue = t.queue(channel)
-    channel.bind(queue, exchange, 'k')
+    exchange, queue = delayed_to_a_queue(t, channel, 'k')
     channel.consume(queue, 'c', no_ack=True)
     for tag, back in (('b', 'b'), ('B', 'l'), ('s', 's'), ('u', 'l'), ('I', 'I'), ('i', 'l'),
                       ('l', 'l')):
@@ -59,9 +63,7 @@ def a_delay_keeps_its_type(t):
 @test
 def delayed_ones_are_counted_and_can_be_cancelled(t):
     channel = t.channel()
-    exchange = declared(t, channel, 'x-delayed-message', **{'x-delayed-type': 'fanout'})
-    queue = t.queue(channel)
-    channel.bind(queue, exchange, '')
+    exchange, queue = delayed_to_a_queue(t, channel, '', 'fanout')
     for _ in range(10):
         channel.publish('', b'later', exchange=exchange,
                         properties={'headers': {'x-delay': 3600_000}})
@@ -104,7 +106,6 @@ def spread(channel, queues):
 def hash_spreads_by_weight(t):
     channel = t.channel()
     exchange = declared(t, channel, 'x-consistent-hash')
-    queues = {t.queue(channel): weight for weight in (1, 1, 2)}
     queues = dict(zip([t.queue(channel) for _ in range(3)], (1, 1, 2)))
     for queue, weight in queues.items():
         channel.bind(queue, exchange, str(weight))
