@@ -127,4 +127,15 @@ settings_with(struct tls_certificate certificate)
                                   .session_tickets = true };
 }
 
+/* Two certificates, and clients must have one of the shelf's own authority. */
+static inline struct tls_settings
+settings_with_two(struct shelf *s)
+{
+    struct tls_settings settings = settings_with(shelf_issue_server(s, "a", "localhost"));
+    settings.certificates[settings.certificate_count++] = shelf_issue_server(s, "b", "b.example");
+    settings.client_ca = shelf_ca(s);
+    settings.verify = TLS_VERIFY_REQUIRED;
+    return settings;
+}
+
 #endif

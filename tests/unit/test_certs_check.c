@@ -40,10 +40,7 @@ test_nothing_is_wrong(void **state)
     (void)state;
     struct shelf s;
     shelf_init(&s);
-    struct tls_settings settings = settings_with(shelf_issue_server(&s, "a", "localhost"));
-    settings.certificates[settings.certificate_count++] = shelf_issue_server(&s, "b", "b.example");
-    settings.client_ca = shelf_ca(&s);
-    settings.verify = TLS_VERIFY_REQUIRED;
+    const struct tls_settings settings = settings_with_two(&s);
     expect_findings(&settings, NULL, 0);
     shelf_fini(&s);
 }

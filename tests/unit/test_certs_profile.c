@@ -16,10 +16,7 @@ test_what_fits_is_taken(void **state)
     struct shelf s;
     char problem[512] = "";
     shelf_init(&s);
-    struct tls_settings settings = settings_with(shelf_issue_server(&s, "a", "localhost"));
-    settings.certificates[settings.certificate_count++] = shelf_issue_server(&s, "b", "b.example");
-    settings.client_ca = shelf_ca(&s);
-    settings.verify = TLS_VERIFY_REQUIRED;
+    struct tls_settings settings = settings_with_two(&s);
     settings.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256";
     settings.ciphersuites = "TLS_AES_128_GCM_SHA256";
     settings.curves = "X25519:P-256";

@@ -152,6 +152,17 @@ fill(struct scene *s, uint64_t free_mib)
     wait_for_looks(s);
 }
 
+/* The ticket of a record that the engine has tried in vain to write so many times. */
+static uint64_t
+push_to_a_full_disk(struct scene *s, unsigned attempts)
+{
+    atomic_store(&s->is_full, true);
+    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
+    while (atomic_load(&s->attempts) < attempts)
+        sched_yield();
+    return ticket;
+}
+
 static void
 test_a_round_waits_for_room(void **state)
 {
@@ -258,10 +269,7 @@ test_an_engine_that_finds_the_disk_full_tries_again(void **state)
     (void)state;
     struct scene *s = scene_create(500);
     commit(s, push(s, EFFECT_RECORDS, 100));
-    atomic_store(&s->is_full, true);
-    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
-    while (atomic_load(&s->attempts) < 3)
-        sched_yield();
+    const uint64_t ticket = push_to_a_full_disk(s, 3);
     assert_true(door_is_short(s->door));
     assert_false(has_ballast(s));
     assert_true(door_committed(s->door) < ticket);
@@ -281,10 +289,7 @@ test_an_engine_that_finds_the_disk_full_waits_for_room(void **state)
 {
     (void)state;
     struct scene *s = scene_create(500);
-    atomic_store(&s->is_full, true);
-    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
-    while (atomic_load(&s->attempts) == 0)
-        sched_yield();
+    const uint64_t ticket = push_to_a_full_disk(s, 1);
     atomic_store(&s->free_mib, 0);
     wait_for_looks(s);
     const unsigned attempts = atomic_load(&s->attempts);
@@ -304,10 +309,7 @@ test_waiting_for_room_is_given_up(void **state)
 {
     (void)state;
     struct scene *s = scene_create(500);
-    atomic_store(&s->is_full, true);
-    const uint64_t ticket = push(s, EFFECT_RECORDS, 100);
-    while (atomic_load(&s->attempts) == 0)
-        sched_yield();
+    const uint64_t ticket = push_to_a_full_disk(s, 1);
     door_give_up_waiting(s->door);
     while (!door_has_failed(s->door))
         sched_yield();
