@@ -2,8 +2,6 @@
 
 #include <dlfcn.h>
 #include <isa-l/crc.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /* rocksdb::crc32c::Extend(uint32_t, const char *, size_t), in 7.8 as in all since 2.0. */
 #define EXTEND "_ZN7rocksdb6crc32c6ExtendEjPKcm"
@@ -30,4 +28,10 @@ bool
 rocksdb_crc32c_is_ours(void)
 {
     return dlsym(RTLD_DEFAULT, EXTEND) == (void *)(uintptr_t)extend;
+}
+
+uint32_t
+rocksdb_crc32c(const void *data, size_t size)
+{
+    return extend(0, data, size);
 }

@@ -14,9 +14,14 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Whether it is so in this process. Being called, it also keeps the linker from leaving the
  * definition out. Any thread. */
 bool rocksdb_crc32c_is_ours(void);
+
+/* The sum itself. Any thread. */
+uint32_t rocksdb_crc32c(const void *data, size_t size);
 
 #endif

@@ -13,13 +13,13 @@
 /* RocksDB's log goes nowhere: it would be made in the store's directory, by whoever looks. */
 #define NO_DIRECTORY "/proc/self/none"
 
-static rocksdb_options_t *
-reading_options(int wal_recovery_mode)
+rocksdb_options_t *
+store_reading_options(void)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_options_set_db_log_dir(o, NO_DIRECTORY);
     rocksdb_options_set_paranoid_checks(o, 1);
-    rocksdb_options_set_wal_recovery_mode(o, wal_recovery_mode);
+    rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
     rocksdb_options_set_max_open_files(o, 256);
     rocksdb_options_set_info_log_level(o, 4);
     return o;
@@ -99,8 +99,7 @@ open_store(const char *data_dir, bool is_damaged, char *problem, size_t problem_
     char *error = NULL;
     snprintf(e->directory, sizeof(e->directory), "%s/store", data_dir);
     snprintf(e->witness_path, sizeof(e->witness_path), "%s/witness", data_dir);
-    e->options = reading_options(is_damaged ? rocksdb_skip_any_corrupted_records_recovery
-                                            : rocksdb_point_in_time_recovery);
+    e->options = store_reading_options();
     e->reading = rocksdb_readoptions_create();
     e->batch = rocksdb_writebatch_create(); /* Never written. */
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
@@ -127,32 +126,6 @@ struct store *
 store_open_damaged(const char *data_dir, char *problem, size_t problem_size)
 {
     return open_store(data_dir, true, problem, problem_size);
-}
-
-bool
-store_repair(const char *data_dir, const char *copy, struct progress *progress, char *problem,
-             size_t problem_size)
-{
-    const struct store_copy copying = {
-        .from = data_dir,
-        .to = copy,
-        .may_link = true,
-        .may_lack_current = true,
-        .progress = progress,
-    };
-    char directory[sizeof(((struct engine_local *)NULL)->directory)];
-    char *error = NULL;
-    snprintf(directory, sizeof(directory), "%s/store", copy);
-    if (!store_files_copy(&copying, problem, problem_size))
-        return false;
-    rocksdb_options_t *options = reading_options(rocksdb_skip_any_corrupted_records_recovery);
-    rocksdb_repair_db(options, directory, &error);
-    rocksdb_options_destroy(options);
-    if (error == NULL)
-        return true;
-    snprintf(problem, problem_size, "RocksDB cannot repair a copy of the store: %s", error);
-    rocksdb_free(error);
-    return false;
 }
 
 void

@@ -20,17 +20,33 @@ struct store;
 /* NULL with a line for people. Writes nothing, not even a lock: see store_lock. */
 struct store *store_open(const char *data_dir, char *problem, size_t problem_size);
 
-/* The same for a store that start-up refuses: what the write-ahead log has behind octets that are
- * damaged is read, too, and row F may be lost. */
+/* The same for a store that start-up refuses: row F may be lost, or not tell of the newest start.
+ */
 struct store *store_open_damaged(const char *data_dir, char *problem, size_t problem_size);
 
-/* For a store that RocksDB does not open at all, because a file is missing or cannot be read: makes
- * the data directory `copy` of its files, sharing the tables where that can be, and has RocksDB
- * make of them what it can. Rows that had been deleted may be there again. False with a line for
- * people.
- */
-bool store_repair(const char *data_dir, const char *copy, struct progress *progress, char *problem,
-                  size_t problem_size);
+struct store_files_look {
+    /* Once a file: its name, and what is wrong with it. */
+    void (*damage)(void *context, const char *file, const char *what);
+    void *context;
+};
+
+/* Whether the write-ahead logs can be read to their ends. Behind a place that cannot, RocksDB reads
+ * nothing. */
+bool store_logs_are_sound(const char *data_dir, const struct store_files_look *look);
+
+/* Whether the manifest, of which RocksDB drops a damaged end, tells of all tables of a store that
+ * lacks something. */
+bool store_tables_are_known(struct store *store, const struct store_files_look *look);
+
+/* Makes the data directory `copy` of the files of a store that is damaged, sharing the tables where
+ * that can be. Its logs have all records that are sound. False with a line for people. */
+bool store_copy_mended(const char *data_dir, const char *copy, struct progress *progress,
+                       char *problem, size_t problem_size);
+
+/* For such a copy that RocksDB still does not open, because a file is missing or cannot be read:
+ * has RocksDB make of it what it can. Rows that had been deleted may be there again. False with a
+ * line for people. */
+bool store_repair(const char *copy, char *problem, size_t problem_size);
 
 void store_close(struct store *store);
 

@@ -2,8 +2,9 @@
 #define PERSISTENCE_STORE_INTERNAL_H
 
 /*
- * The inside of a store that is looked at: opening it (store.c), going through its rows one kind
- * after another (store_scan.c) and judging them (store_walk.c). One thread.
+ * The inside of a store that is looked at: opening it (store.c), or a copy that is mended first
+ * (store_mend.c), going through its rows one kind after another (store_scan.c) and judging them
+ * (store_walk.c). One thread.
  */
 
 #include "persistence/engine_local.h"
@@ -15,6 +16,9 @@ struct store {
     uint64_t epoch;
     bool has_lost_format; /* They are what others tell of them: the journal, or the witness. */
 };
+
+/* For RocksDB, which then changes nothing. */
+rocksdb_options_t *store_reading_options(void);
 
 /* A row's key as a number that one can count on from; longer keys are cut. */
 #define POSITION_SIZE 33u

@@ -41,7 +41,7 @@ struct salvaging {
     uint64_t orphans;    /* Messages whose queue is lost. */
     struct names vhosts; /* That something is kept of. */
     struct names noted;  /* Whose notes are kept. */
-    bool is_repaired;    /* RocksDB did not open the store. */
+    uint64_t damaged_files;
 };
 
 static bool
@@ -74,7 +74,7 @@ names_fini(struct names *names)
 static uint64_t
 damage_count(const struct salvaging *s)
 {
-    return s->view.facts.damaged + s->is_repaired;
+    return s->view.facts.damaged + s->damaged_files;
 }
 
 /* What a start would not understand is left out: it refuses a store for it. Of a watermark the
@@ -225,34 +225,68 @@ write_new(struct salvaging *s, struct store *store, const char *to, const char *
     return report(s, to);
 }
 
-/* `repaired` is where a copy is repaired if the store does not open as it is. */
+static void
+damaged_file(void *context, const char *file, const char *what)
+{
+    struct salvaging *s = context;
+    s->damaged_files++;
+    printf("%s: %s\n", file, what);
+    fflush(stdout);
+}
+
+/* NULL if RocksDB does not open it, or not all of it. */
 static struct store *
-open_damaged(const char *directory, const char *repaired, bool *is_repaired)
+open_told(const struct store_files_look *look, const char *directory)
 {
     char problem[PROBLEM_SIZE];
-    struct progress progress;
     struct store *store = store_open_damaged(directory, problem, sizeof(problem));
-    if (store != NULL)
+    if (store == NULL)
+        look->damage(look->context, "store", problem);
+    if (store == NULL || store_tables_are_known(store, look))
         return store;
-    printf("%s\n", problem);
-    *is_repaired = true;
+    store_close(store);
+    return NULL;
+}
+
+static bool
+make_copy(const char *directory, const char *copy, char *problem, size_t problem_size)
+{
+    struct progress progress;
     progress_init(&progress, progress_terminal(), NULL);
     progress_start(&progress, "copying the store", PROGRESS_OCTETS, 0);
-    const bool ok = store_repair(directory, repaired, &progress, problem, sizeof(problem));
+    const bool ok = store_copy_mended(directory, copy, &progress, problem, problem_size);
     progress_end(&progress);
-    if (ok)
-        store = store_open_damaged(repaired, problem, sizeof(problem));
+    return ok;
+}
+
+/* `copy` is where a copy is mended if the store does not open as it is, or not all of it. */
+static struct store *
+open_damaged(struct salvaging *s, const char *directory, const char *copy)
+{
+    char problem[PROBLEM_SIZE];
+    const struct store_files_look look = { damaged_file, s };
+    const bool are_sound = store_logs_are_sound(directory, &look);
+    struct store *store = are_sound ? open_told(&look, directory) : NULL;
+    if (store != NULL)
+        return store;
+    if (!make_copy(directory, copy, problem, sizeof(problem))) {
+        store_fail("salvage", "%s", problem);
+        return NULL;
+    }
+    store = are_sound ? NULL : open_told(&look, copy);
+    if (store == NULL && store_repair(copy, problem, sizeof(problem)))
+        store = store_open_damaged(copy, problem, sizeof(problem));
     if (store == NULL)
         store_fail("salvage", "%s", problem);
     return store;
 }
 
 static int
-salvage(const char *directory, const char *to, const char *made, const char *repaired)
+salvage(const char *directory, const char *to, const char *made, const char *copy)
 {
     struct salvaging s = { .kept = 0 };
     struct progress progress;
-    struct store *store = open_damaged(directory, repaired, &s.is_repaired);
+    struct store *store = open_damaged(&s, directory, copy);
     if (store == NULL)
         return EXIT_FAILED;
     progress_init(&progress, progress_terminal(), NULL);
@@ -283,22 +317,21 @@ store_save(const char *data_dir, const char *to)
 {
     char problem[PROBLEM_SIZE];
     char made[SOURCE_PATH_MAX];
-    char repaired[SOURCE_PATH_MAX];
+    char copy[SOURCE_PATH_MAX];
     struct store_source source;
     int lock = -1;
     int status = EXIT_FAILED;
     snprintf(made, sizeof(made), "%s/" STORE_UNFINISHED_RESTORE "%ld", to, (long)getpid());
-    snprintf(repaired, sizeof(repaired), "%s/" STORE_UNFINISHED_RESTORE "%ld-repair", to,
-             (long)getpid());
+    snprintf(copy, sizeof(copy), "%s/" STORE_UNFINISHED_RESTORE "%ld-copy", to, (long)getpid());
     if (!open_source(&source, data_dir, problem, sizeof(problem)) ||
         !place_prepare(to, &lock, problem, sizeof(problem))) {
         store_fail("salvage", "%s", problem);
     } else if (mkdir(made, 0750) != 0) {
         store_fail("salvage", "cannot create %s: %s", made, strerror(errno));
     } else {
-        status = salvage(source.directory, to, made, repaired);
+        status = salvage(source.directory, to, made, copy);
         store_files_remove(made);
-        store_files_remove(repaired);
+        store_files_remove(copy);
     }
     store_source_close(&source);
     place_release(lock);
