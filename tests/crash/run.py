@@ -20,12 +20,13 @@ import copies  # noqa: E402
 import faults  # noqa: E402
 import fulldisk  # noqa: E402
 import power  # noqa: E402
+import salvaging  # noqa: E402
 import server  # noqa: E402
 import world  # noqa: E402
 
 # Rounds that one data directory goes through.
 WORLD_ROUNDS = 5
-CASES = {**cases.CASES, **copies.CASES}
+CASES = {**cases.CASES, **copies.CASES, **salvaging.CASES}
 NAMES = ('kill', 'power')
 # So many of those come to one world of backups.
 COPIES_SHARE = 20
