@@ -42,6 +42,8 @@ struct salvaging {
     struct names vhosts; /* That something is kept of. */
     struct names noted;  /* Whose notes are kept. */
     uint64_t damaged_files;
+    bool is_copied; /* A copy is looked at. */
+    bool is_repaired;
 };
 
 static bool
@@ -178,7 +180,8 @@ print_queues(const struct salvaging *s)
         text_plain(&out, buf_bytes(&q->name));
         buf_printf(&out, "\t%" PRIu64 "\t%" PRIu64 "\n", s->queues[i].kept, s->queues[i].lost);
     }
-    fwrite(out.data, 1, out.size, stdout);
+    if (out.size > 0)
+        fwrite(out.data, 1, out.size, stdout);
     buf_fini(&out);
 }
 
@@ -249,14 +252,33 @@ open_told(const struct store_files_look *look, const char *directory)
 }
 
 static bool
-make_copy(const char *directory, const char *copy, char *problem, size_t problem_size)
+make_copy(struct salvaging *s, const char *directory, const char *copy, char *problem,
+          size_t problem_size)
 {
     struct progress progress;
+    if (s->is_copied)
+        return true;
+    s->is_copied = true;
     progress_init(&progress, progress_terminal(), NULL);
     progress_start(&progress, "copying the store", PROGRESS_OCTETS, 0);
     const bool ok = store_copy_mended(directory, copy, &progress, problem, problem_size);
     progress_end(&progress);
     return ok;
+}
+
+/* NULL with a line for people. */
+static struct store *
+open_repaired(struct salvaging *s, const char *directory, const char *copy)
+{
+    char problem[PROBLEM_SIZE];
+    struct store *store = NULL;
+    s->is_repaired = true;
+    if (make_copy(s, directory, copy, problem, sizeof(problem)) &&
+        store_repair(copy, problem, sizeof(problem)))
+        store = store_open_damaged(copy, problem, sizeof(problem));
+    if (store == NULL)
+        store_fail("salvage", "%s", problem);
+    return store;
 }
 
 /* `copy` is where a copy is mended if the store does not open as it is, or not all of it. */
@@ -266,37 +288,57 @@ open_damaged(struct salvaging *s, const char *directory, const char *copy)
     char problem[PROBLEM_SIZE];
     const struct store_files_look look = { damaged_file, s };
     const bool are_sound = store_logs_are_sound(directory, &look);
-    struct store *store = are_sound ? open_told(&look, directory) : NULL;
-    if (store != NULL)
-        return store;
-    if (!make_copy(directory, copy, problem, sizeof(problem))) {
+    if (!are_sound && !make_copy(s, directory, copy, problem, sizeof(problem))) {
         store_fail("salvage", "%s", problem);
         return NULL;
     }
-    store = are_sound ? NULL : open_told(&look, copy);
-    if (store == NULL && store_repair(copy, problem, sizeof(problem)))
-        store = store_open_damaged(copy, problem, sizeof(problem));
-    if (store == NULL)
-        store_fail("salvage", "%s", problem);
-    return store;
+    struct store *store = open_told(&look, are_sound ? directory : copy);
+    return store != NULL ? store : open_repaired(s, directory, copy);
+}
+
+static void
+read_view(struct salvaging *s, struct store *store)
+{
+    struct progress progress;
+    progress_init(&progress, progress_terminal(), NULL);
+    const struct store_viewing how = {
+        .is_deep = true, .damage = store_print_damage, .context = &progress, .progress = &progress
+    };
+    store_view_read(&s->view, store, &how);
+}
+
+static void
+close_view(struct salvaging *s, struct store *store)
+{
+    store_view_fini(&s->view);
+    store_close(store);
+}
+
+/* A table of which nothing can be read keeps RocksDB from reading the others. Repaired, the store
+ * is without it. */
+static bool
+has_only_damage(const struct salvaging *s)
+{
+    return !s->is_repaired && s->view.facts.damaged > 0 && s->view.facts.definitions == 0;
 }
 
 static int
 salvage(const char *directory, const char *to, const char *made, const char *copy)
 {
     struct salvaging s = { .kept = 0 };
-    struct progress progress;
     struct store *store = open_damaged(&s, directory, copy);
     if (store == NULL)
         return EXIT_FAILED;
-    progress_init(&progress, progress_terminal(), NULL);
-    const struct store_viewing how = {
-        .is_deep = true, .damage = store_print_damage, .context = &progress, .progress = &progress
-    };
-    store_view_read(&s.view, store, &how);
+    read_view(&s, store);
+    if (has_only_damage(&s)) {
+        s.damaged_files += s.view.facts.damaged;
+        close_view(&s, store);
+        if ((store = open_repaired(&s, directory, copy)) == NULL)
+            return EXIT_FAILED;
+        read_view(&s, store);
+    }
     const int status = write_new(&s, store, to, made);
-    store_view_fini(&s.view);
-    store_close(store);
+    close_view(&s, store);
     names_fini(&s.vhosts);
     names_fini(&s.noted);
     mem_free(s.queues);
