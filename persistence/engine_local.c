@@ -6,6 +6,7 @@
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
 #include "persistence/rocksdb_crc32c.h"
+#include "persistence/store_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,8 +154,8 @@ read_epoch(struct engine_local *e, const struct key *key, uint64_t *epoch, char 
                  version, STORE_FORMAT);
     else
         snprintf(problem, problem_size,
-                 "the store is damaged at row F, or is not a store of this program: restore a "
-                 "backup, or move the data directory away");
+                 "the store is damaged at row F, or is not a store of this program: " STORE_ADVICE
+                 "; or move the data directory away");
     return false;
 }
 
@@ -197,11 +198,12 @@ engine_explain_open_error(const char *directory, const char *error, char *proble
                  "nothing is lost (%s)",
                  directory, error);
     else
-        snprintf(problem, problem_size,
-                 "the store in %s cannot be opened: %s. If a file is missing or damaged, restore a "
-                 "backup, or move the directory away to begin without what is in it; if the disk "
-                 "is, mend it first",
-                 directory, error);
+        snprintf(
+            problem, problem_size,
+            "the store in %s cannot be opened: %s. If a file is missing or damaged, " STORE_ADVICE
+            "; or move the directory away to begin without what is in it. If the "
+            "disk is, mend it first",
+            directory, error);
 }
 
 static struct engine_local *

@@ -1,6 +1,7 @@
 /* Start-up: what the rows tell becomes the index again, and the broker gets what is alive. */
 
 #include "persistence/engine_local.h"
+#include "persistence/store_files.h"
 
 #include "broker/base/endian.h"
 #include "broker/base/progress.h"
@@ -45,8 +46,8 @@ scan_finish(struct scan *s, char *problem, size_t problem_size)
     rocksdb_iter_destroy(s->iterator);
     if (error == NULL)
         return true;
-    snprintf(problem, problem_size,
-             "the store cannot be read: %s. Mend the disk or restore a backup", error);
+    snprintf(problem, problem_size, "the store cannot be read: %s. Mend the disk, " STORE_ADVICE,
+             error);
     rocksdb_free(error);
     return false;
 }
@@ -57,10 +58,7 @@ damaged(char kind, struct bytes key, char *problem, size_t problem_size)
     char name[2 * KEY_SIZE_MAX + 1] = "";
     for (size_t i = 1; i < key.size && i < KEY_SIZE_MAX; i++)
         snprintf(name + 2 * (i - 1), 3, "%02x", key.data[i]);
-    snprintf(problem, problem_size,
-             "the store is damaged at row %c %s: restore a backup, or make a new store of what can "
-             "be read with railmq store salvage",
-             kind, name);
+    snprintf(problem, problem_size, "the store is damaged at row %c %s: " STORE_ADVICE, kind, name);
     return false;
 }
 

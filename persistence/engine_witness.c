@@ -131,8 +131,8 @@ state_read(struct engine_local *e, char *problem, size_t problem_size)
     rocksdb_iter_destroy(i);
     if (error == NULL)
         return true;
-    snprintf(problem, problem_size,
-             "the store cannot be read: %s. Mend the disk or restore a backup", error);
+    snprintf(problem, problem_size, "the store cannot be read: %s. Mend the disk, " STORE_ADVICE,
+             error);
     rocksdb_free(error);
     return false;
 }
@@ -172,8 +172,7 @@ id_read(struct engine_local *e, char *problem, size_t problem_size)
         rocksdb_pinnableslice_destroy(slice);
     if (e->state.id != 0)
         return true;
-    snprintf(problem, problem_size,
-             "the store is damaged at row W: restore a backup, or move the data directory away");
+    snprintf(problem, problem_size, "the store is damaged at row W: " STORE_ADVICE);
     return false;
 }
 
@@ -220,11 +219,13 @@ compare(const struct witness_state *told, const struct witness_state *found, str
 static void
 refuse(const struct engine_local *e, const char *what, char *problem, size_t problem_size)
 {
-    snprintf(problem, problem_size,
-             "the store lacks what was confirmed: %s; part of it is missing, damaged or older than "
-             "the rest (a file in %s). Nothing was changed. Restore a backup; or, to go on with "
-             "what is there and without what is lost, write the word " WITNESS_ACCEPT " into %s",
-             what, e->directory, e->witness_path);
+    snprintf(
+        problem, problem_size,
+        "the store lacks what was confirmed: %s; part of it is missing, damaged or older than "
+        "the rest (a file in %s). Nothing was changed. Now " STORE_ADVICE
+        "; or, to go on with what is there and without what is lost, write the word " WITNESS_ACCEPT
+        " into %s",
+        what, e->directory, e->witness_path);
 }
 
 static bool
@@ -298,8 +299,8 @@ judge_absent(struct engine_local *e, char *problem, size_t problem_size)
     if (!has_remains(e->directory))
         return true;
     snprintf(problem, problem_size,
-             "the store in %s has files, but none that is called CURRENT: restore a backup, or "
-             "move the directory away",
+             "the store in %s has files, but none that is called CURRENT: " STORE_ADVICE
+             "; or move the directory away",
              e->directory);
     return false;
 }

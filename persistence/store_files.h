@@ -12,6 +12,10 @@
 #define STORE_UNFINISHED_BACKUP "tmp-backup-"
 #define STORE_UNFINISHED_RESTORE "tmp-restore-"
 
+/* What to do about a store that is damaged. */
+#define STORE_ADVICE                                                                               \
+    "restore a backup, or make a new store of what can be read with railmq store salvage"
+
 struct store_sizes {
     uint64_t table_count;
     uint64_t table_bytes;

@@ -223,7 +223,9 @@ def judge_damaged(subject, books):
 def judge_refusal(subject, status, words):
     """A refusal says what and where, with status 1."""
     lines = [line for line in subject.lines if line.startswith('railmq: cannot start:')]
-    if 'damaged' in words and lines and 'backup' not in lines[0]:
+    advises = lines and 'backup' in lines[0] and any(
+        way in lines[0] for way in ('railmq store salvage', 'write the word accept'))
+    if 'damaged' in words and lines and not advises:
         return [f'does not say what to do\n{lines[0]}']
     if status != 1:
         return [f'exit status {status}, not 1\n{subject.log_tail()}']
