@@ -23,15 +23,18 @@ raise_unknown_tag(uint64_t tag, struct amqp_exception *ex)
                       (unsigned long long)tag);
 }
 
-/* In a transaction a settlement only marks the deliveries. */
+/* In a transaction a settlement only marks the deliveries. Those before the last such range are
+ * marked already, and may be a million. */
 static void
 settle_in_tx(struct channel *ch, uint64_t up_to, enum tx_fate fate)
 {
-    size_t place = 0;
+    size_t place = unacked_place(&ch->unacked, ch->tx->settled_up_to + 1);
     struct unacked_item *item;
-    while ((item = unacked_next(&ch->unacked, &place)) != NULL && item->tag <= up_to)
+    while ((item = unacked_next(&ch->unacked, &place)) != NULL && item->tag <= up_to) {
+        ch->tx->settled_up_to = item->tag;
         if (!item->in_tx)
             tx_add_settle(ch->tx, item, fate);
+    }
 }
 
 static void
@@ -105,7 +108,7 @@ requeue_outside_tx(struct channel *ch)
             continue;
         unacked_take(&ch->unacked, next->tag, &item);
         channel_end_delivery(ch, &item, TX_REQUEUE);
-        place = 0; /* Places have moved. */
+        place = unacked_place(&ch->unacked, item.tag); /* Places may have moved. */
     }
 }
 

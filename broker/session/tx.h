@@ -32,6 +32,7 @@ struct tx {
     struct tx_settle *settles;
     size_t settle_count;
     size_t settle_capacity;
+    uint64_t settled_up_to; /* All unacked up to this tag are among them. */
 };
 
 struct tx *tx_create(void);

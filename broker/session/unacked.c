@@ -135,6 +135,12 @@ unacked_next(struct unacked *u, size_t *place)
     return NULL;
 }
 
+size_t
+unacked_place(const struct unacked *u, uint64_t tag)
+{
+    return place_of(u, tag) - u->head;
+}
+
 void
 unacked_fini(struct unacked *u)
 {

@@ -48,6 +48,9 @@ const struct unacked_item *unacked_oldest(const struct unacked *u);
 /* Visits all, oldest first; start with *place = 0. NULL at the end. */
 struct unacked_item *unacked_next(struct unacked *u, size_t *place);
 
+/* Where to start if only tags from `tag` on are to be visited. */
+size_t unacked_place(const struct unacked *u, uint64_t tag);
+
 /* Must be empty of items that own something. */
 void unacked_fini(struct unacked *u);
 

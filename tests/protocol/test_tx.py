@@ -229,3 +229,35 @@ def large_transaction(t):
     channel.call('tx.commit')
     channel.call('basic.recover', requeue=True)
     channel.idle(queue)
+
+
+@test
+def ranges_may_overlap(t):
+    """Each delivery goes with the first range, or the first tag, that names it; after a rollback
+    all of them can be named again."""
+    channel, queue = transactional(t)
+    for index in range(8):
+        channel.publish(queue, b'%d' % index)
+    channel.call('tx.commit')
+    channel.consume(queue, 'c')
+    channel.bodies(8)
+    channel.call('basic.cancel', consumer_tag='c')
+
+    def settle_some():
+        channel.nack(5)
+        channel.ack(3, multiple=True)
+        channel.ack(3 + 1, multiple=True)
+        channel.nack(6, multiple=True)
+    settle_some()
+    channel.call('tx.rollback')
+    settle_some()
+    channel.call('tx.commit')
+    equal([channel.get(queue).body for _ in range(2)], [b'4', b'5'], 'what went back')
+    channel.idle(queue)
+    channel.ack(7)
+    channel.call('basic.recover', requeue=True)
+    equal(channel.get(queue).body, b'7', 'what is in no transaction')
+    channel.idle(queue)
+    channel.call('tx.rollback')
+    channel.ack(7)
+    channel.call('tx.commit')

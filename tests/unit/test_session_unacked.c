@@ -75,6 +75,12 @@ compare(struct unacked *u, const struct model *m)
     for (size_t i = 0; i < m->count; i++)
         assert_int_equal(unacked_next(u, &place)->tag, m->tags[i]);
     assert_null(unacked_next(u, &place));
+    place = unacked_place(u, m->last + 1);
+    assert_null(unacked_next(u, &place));
+    for (size_t i = 0; i < m->count; i += 1 + random_below(&dice, 50)) {
+        place = unacked_place(u, i == 0 ? 0 : m->tags[i - 1] + 1);
+        assert_int_equal(unacked_next(u, &place)->tag, m->tags[i]);
+    }
     if (m->count > 0)
         assert_int_equal(unacked_oldest(u)->tag, m->tags[0]);
     else
