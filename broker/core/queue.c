@@ -287,6 +287,8 @@ queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *lef
     lock_acquire(&q->lock);
     if (q->delays_for.size > 0)
         outcome = GET_EMPTY; /* Nothing in it is for anybody yet. */
+    else if (q->ready_count > 0 && queue_is_quiet(q))
+        outcome = GET_LATER; /* Never: the connection is about to be closed. */
     else if (q->ready_count > 0 && queue_front_is_ready(q, &leaving))
         outcome = GET_DONE;
     else if (q->ready_count > 0)

@@ -53,12 +53,18 @@ next_consumer(struct queue *q)
     }
 }
 
+bool
+queue_is_quiet(const struct queue *q)
+{
+    return atomic_load_explicit(&q->vhost->is_quiet, memory_order_relaxed);
+}
+
 /* Outboxes are opened for runs of messages to one connection, one at a time. */
 void
 queue_pump(struct queue *q, struct leaving *leaving) UNCHECKED_LOCKING
 {
     struct outbox *open = NULL;
-    if (atomic_load_explicit(&q->vhost->is_quiet, memory_order_relaxed))
+    if (queue_is_quiet(q))
         return;
     while (q->ready_count > 0 && !list_is_empty(&q->waiting) && queue_front_is_ready(q, leaving)) {
         struct consumer *c = next_consumer(q);

@@ -7,6 +7,9 @@
 
 #include "broker/core/effects.h"
 
+/* The process is about to end: nothing is sent any more. */
+bool queue_is_quiet(const struct queue *q);
+
 /* Assigns ready messages to waiting consumers until one of the two runs out. */
 void queue_pump(struct queue *q, struct leaving *leaving);
 

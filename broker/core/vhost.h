@@ -35,7 +35,7 @@ struct vhost {
     struct rwlock topology;
     struct map exchanges;   /* Guarded by topology. */
     struct map queues;      /* Guarded by topology. */
-    atomic_bool is_quiet;   /* The process is about to end: consumers get nothing more. */
+    atomic_bool is_quiet;   /* The process is about to end: nobody gets anything more. */
     bool is_closing;        /* What ends now ends in memory only: the store keeps it. */
     _Atomic uint64_t epoch; /* Moves with every change of exchanges and bindings. */
 };

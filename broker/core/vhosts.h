@@ -30,8 +30,8 @@ void broker_each_vhost(struct broker *b,
                        void (*each)(void *context, struct vhost *v, const struct vhost_spec *spec),
                        void *context);
 
-/* The process is about to end. From now on consumers get nothing more: what connections give back
- * when they are closed, one after the other, stays in its queue. */
+/* The process is about to end. From now on nobody gets anything: what connections give back when
+ * they are closed, one after the other, stays in its queue. */
 void broker_quiet(struct broker *b);
 
 /* Policies have changed. */

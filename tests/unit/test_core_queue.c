@@ -435,6 +435,33 @@ test_every_message_ends_once(void **state)
     bench_stop(&b);
 }
 
+/* What one connection gives back when a broker stops goes to nobody, however they ask. */
+static void
+test_a_broker_that_ends_sends_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct outbox outbox;
+    struct consumer c;
+    struct delivery d;
+    struct entry e;
+    size_t left;
+    bench_start(&b, &no_limits);
+    outbox_init(&outbox, &b.loop, ignore_mail);
+    consumer_init(&c, &b, &outbox, PREFETCH_UNLIMITED, 0);
+    assert_int_equal(publish(b.queue, 1, 0), APPEND_DONE);
+    assert_true(queue_take_ready(b.queue, &e, &left));
+    assert_int_equal(queue_consume(b.queue, &c), CONSUME_DONE);
+    atomic_store(&b.vhost->is_quiet, true);
+    requeue_one(b.queue, NULL, &e);
+    assert_false(outbox_take(&outbox, &d));
+    assert_int_equal(queue_get(b.queue, NULL, &e, &left), GET_LATER);
+    assert_int_equal(queue_counts(b.queue).ready, 1);
+    cancel(&c);
+    outbox_fini(&outbox);
+    bench_stop(&b);
+}
+
 int
 main(void)
 {
@@ -446,6 +473,7 @@ main(void)
         cmocka_unit_test(test_dispatch_window),
         cmocka_unit_test(test_cancelled_consumer_gives_back_what_it_was_not_sent),
         cmocka_unit_test(test_end_tells_consumers_and_refuses_appends),
+        cmocka_unit_test(test_a_broker_that_ends_sends_nothing),
         cmocka_unit_test(test_every_message_ends_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
