@@ -60,7 +60,7 @@ class Broker:
     """`railmq serve` on a free port with an empty data directory."""
 
     own = True
-    simulates = False  # Without a store, unless it has a configuration of its own.
+    simulation = None  # Configuration of those that have none of their own: without a store.
     tls_directory = None  # Of certificates, if everything goes over TLS.
 
     def __init__(self, railmq):
@@ -109,11 +109,8 @@ class Broker:
         """Another broker process; its caller waits for it."""
         command = [self.railmq, 'serve', *self.listening(address), '--data-dir', data,
                    *self.arguments]
-        if self.simulates and '--config' not in self.arguments:
-            settings = os.path.join(self.directory, 'simulate.yaml')
-            with open(settings, 'w', encoding='utf-8') as file:
-                file.write('version: 1\ntesting: {simulate: true}\n')
-            command += ['--config', settings]
+        if self.simulation and '--config' not in self.arguments:
+            command += ['--config', self.simulation]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, env={**os.environ, **self.environment},
                                 errors='replace')

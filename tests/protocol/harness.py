@@ -6,6 +6,9 @@ Context and fails by raising. Marks:
     process     needs the broker's process (memory, signals); skipped for a foreign broker
     signals     ends or stops a command by a signal that it catches; skipped under ThreadSanitizer,
                 which keeps signals back while it waits for input
+    stored      wants what brokers on the simulated engine have not: a store that outlives them, a
+                start without a configuration; skipped with --simulate. A file may say STORED for
+                all of its tests
     timed       mostly waits for a timer of the broker: runs beside the file's other tests
     slow        a timed test of 5 s and more, run only with --slow
     rows        a dict of name -> value: one test for each, with the value as second argument
@@ -28,6 +31,7 @@ class Marks(NamedTuple):
     rail_only: bool = False
     process: bool = False
     signals: bool = False
+    stored: bool = False
     timed: bool = False
     slow: bool = False
     rows: Any = None
@@ -63,6 +67,7 @@ def cases(module):
         marks = getattr(function, 'marks', None)
         if marks is None:
             continue
+        marks = marks._replace(stored=marks.stored or getattr(module, 'STORED', False))
         name = f'{subject}.{function.__name__}'
         if marks.rows is None:
             yield Case(name, function, (), marks)
@@ -166,19 +171,29 @@ def explain(error):
     return f'{error}\n(at {" <- ".join(reversed(places))})'
 
 
-def skipped(case, broker, slow):
+def why_skipped(case, broker, slow):
+    """The reason, or None if the test can run."""
     marks = case.marks
+    if marks.slow and not slow:
+        return 'slow'
     if not broker.own:
-        return marks.rail_only or marks.process or marks.slow and not slow
-    return marks.slow and not slow or marks.signals and broker.sanitized(by='t')
+        return 'not for a foreign broker' if marks.rail_only or marks.process else None
+    if marks.stored and broker.simulation:
+        return 'the simulated engine keeps nothing'
+    if marks.signals and broker.sanitized(by='t'):
+        return 'ThreadSanitizer keeps signals back'
+    return None
 
 
 def run_cases(selected, broker, seed, slow):
     """Runs the tests of one file against a broker that is up; yields their results."""
-    wanted = [case for case in selected if not skipped(case, broker, slow)]
+    wanted = []
     for case in selected:
-        if case not in wanted:
-            yield Result(case.name, 'skipped', '', 0.0)
+        reason = why_skipped(case, broker, slow)
+        if reason:
+            yield Result(case.name, 'skipped', reason, 0.0)
+        else:
+            wanted.append(case)
     timed_results = []
     timed = [threading.Thread(target=lambda case=case: timed_results.append(
         run_case(case, broker, seed))) for case in wanted if case.marks.timed or case.marks.slow]

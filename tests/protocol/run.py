@@ -74,7 +74,7 @@ def report(result, verbose):
     if result.status == 'failed':
         print(f'FAILED {result.name}\n    ' + result.detail.replace('\n', '\n    '))
     elif verbose:
-        print(f'{result.status} {result.name} ({result.seconds:.2f} s)')
+        print(f'{result.status} {result.name} ({result.detail or f"{result.seconds:.2f} s"})')
     sys.stdout.flush()
 
 
@@ -85,6 +85,12 @@ def go_over_tls(railmq, directory):
     amqp.Wire.tls = secure.client_context(directory)
 
 
+def simulate(directory):
+    brokers.Broker.simulation = os.path.join(directory, 'simulate.yaml')
+    with open(brokers.Broker.simulation, 'w', encoding='utf-8') as file:
+        file.write('version: 1\ntesting: {simulate: true}\n')
+
+
 def main():
     options = parse_arguments()
     if options.seed is None:
@@ -93,8 +99,9 @@ def main():
             if not (options.tls and getattr(module, 'PLAIN', False))]
     counts = {'passed': 0, 'failed': 0, 'skipped': 0}
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix='rail-protocol-tls-') as directory:
-        brokers.Broker.simulates = options.simulate
+    with tempfile.TemporaryDirectory(prefix='rail-protocol-run-') as directory:
+        if options.simulate:
+            simulate(directory)
         if options.tls:
             go_over_tls(os.path.abspath(options.railmq), directory)
         with multiprocessing.Pool(options.jobs) as pool:

@@ -280,7 +280,7 @@ def requests_of_a_hostile_client(t):
             check(last in (b'ok', b'error'), f'answer to {request}: {answer}')
 
 
-@test(process=True)
+@test(process=True, stored=True)
 def status(t):
     t.channel()
     told = json.loads(run(t, 'status', '--format', 'json'))

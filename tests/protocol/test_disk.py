@@ -282,7 +282,7 @@ def fill_and_drain(broker):
     end(broker, again)
 
 
-@test(process=True)
+@test(process=True, stored=True)
 def a_disk_that_is_really_full(t):
     """Filled with confirmed messages until blocked, drained, and it lifts itself; then the same
     once more, and what is left is there after a restart. Nobody else takes room meanwhile: under a

@@ -166,7 +166,7 @@ vhosts: {/: {queues: {q: {}, r: {}}, permissions: {app: {read: a}}}}
 '''
 
 
-@test(process=True)
+@test(process=True, stored=True)
 def metrics_tell_of_drift(t):
     """1 once programs, or another file, have changed what the file of the broker says."""
     with served(t, DRIFTING) as s:

@@ -182,7 +182,7 @@ def virtual_hosts(t):
         equal(two.channel().declare('w-q', passive=True).message_count, 0, 'the other one')
 
 
-@test
+@test(stored=True)
 def a_deleted_virtual_host_closes_its_connections(t):
     with Ground(t, USERS) as ground:
         connection = connect(ground, 'full')

@@ -98,7 +98,7 @@ def sigterm_while_everybody_publishes(t):
     equal(broker.stop(), None, 'failure')
 
 
-@test(process=True)
+@test(process=True, stored=True)
 def sigterm_hands_nothing_to_those_who_are_next(t):
     """What was never sent to anybody is not marked as if it had been, though its queue had other
     consumers when the connection of the active one was closed."""

@@ -18,6 +18,7 @@ from harness import test, check, equal, eventually
 from test_process import expect_refusal
 
 WEIGHT = 6
+STORED = True
 PERSISTENT = {'delivery_mode': 2}
 
 
@@ -483,7 +484,9 @@ def checkpoints_are_bounded(t):
         client.sendall(b'checkpoint\n')
         answer = b''
         while b'ok ' not in answer or not answer.endswith(b'\n'):
-            answer += client.recv(4096)
+            octets = client.recv(4096)
+            check(octets, f'no checkpoint: {answer!r}')
+            answer += octets
         name = last_line(answer)[3:].decode()
         check(os.path.exists(os.path.join(data, name, 'store', 'CURRENT')), f'no {name}')
         held.append((client, name))

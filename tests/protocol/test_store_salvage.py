@@ -10,6 +10,7 @@ from harness import test, check, equal
 from test_store import PERSISTENT, body, counts, fill, files, flip, ground, numbers, stop
 
 WEIGHT = 3
+STORED = True
 SHOP = 'vhosts: {shop: {permissions: {guest: {configure: ".*", write: ".*", read: ".*"}}}}\n'
 
 
