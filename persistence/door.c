@@ -5,6 +5,7 @@
 #include "broker/base/lock.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "persistence/gathering.h"
 
 #include <stdatomic.h>
 #include <time.h>
@@ -22,7 +23,7 @@ struct effects {
     size_t count;
     size_t capacity;
     uint64_t bytes;
-    bool has_records;
+    uint64_t records;
     bool frees; /* Settlements, or ends of logs and rows. */
 };
 
@@ -40,6 +41,7 @@ struct door {
     uint64_t round_open;    /* The round that what is pushed now goes into. */
     uint64_t open_since_ms; /* When the first effect came into it. */
     bool hurry;             /* Somebody waits for it: at once, and synced. */
+    uint64_t gathered;      /* The committer sleeps until the round has so many records; or 0. */
     bool stopping;
     bool gives_up; /* A round that has met a full disk is not tried again. Also if stopping. */
     struct space *space; /* NULL: there is always room. What it is used for is the committer's. */
@@ -84,7 +86,7 @@ effects_push(struct effects *list, const struct effect *effect)
     list->items[list->count++] = *effect;
     list->bytes += effect_bytes(effect);
     if (effect->kind == EFFECT_RECORDS)
-        list->has_records = true;
+        list->records += effect->count;
     else if (effect->kind != EFFECT_PUT)
         list->frees = true;
 }
@@ -97,7 +99,7 @@ effects_clear(struct effects *list)
         effect_fini(&list->items[i]);
     list->count = 0;
     list->bytes = 0;
-    list->has_records = false;
+    list->records = 0;
     list->frees = false;
     if (list->capacity > 4096) {
         mem_free(list->items);
@@ -119,8 +121,11 @@ door_push(struct door *door, const struct effect *effect)
     const bool is_settlement = effect->kind == EFFECT_SETTLE || effect->kind == EFFECT_PURGE;
     const bool hurries = !is_settlement && !door->hurry;
     door->hurry = door->hurry || hurries;
+    const bool is_gathered = door->gathered > 0 && door->open.records >= door->gathered;
+    if (is_gathered)
+        door->gathered = 0;
     lock_release(&door->lock);
-    if (was_empty || hurries)
+    if (was_empty || hurries || is_gathered)
         pthread_cond_signal(&door->wake);
     if (effect->kind == EFFECT_RECORDS)
         FAULT_POINT("publish.pushed");
@@ -190,6 +195,7 @@ struct committer_state {
     uint64_t number;
     bool sync; /* Of the round that was taken. */
     struct space *space;
+    struct gathering gathering;
     bool is_unsynced; /* Rounds have been committed since the last synced one. */
     uint64_t unsynced_since_ms;
 };
@@ -206,11 +212,18 @@ round_due_ms(const struct door *door, const struct committer_state *c)
     return due;
 }
 
-static void
-sleep_until(struct door *door, uint64_t due_ms) UNCHECKED_LOCKING
+/* False when it is time. */
+static bool
+sleep_until_ns(struct door *door, uint64_t due_ns) UNCHECKED_LOCKING
 {
-    const struct timespec until = { (time_t)(due_ms / 1000u), (long)(due_ms % 1000u) * 1000000L };
-    pthread_cond_timedwait(&door->wake, &door->lock.mutex, &until);
+    const struct timespec until = { (time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u) };
+    return pthread_cond_timedwait(&door->wake, &door->lock.mutex, &until) == 0;
+}
+
+static void
+sleep_until(struct door *door, uint64_t due_ms)
+{
+    sleep_until_ns(door, due_ms * 1000000u);
 }
 
 enum work {
@@ -236,6 +249,21 @@ wait_for_work(struct door *door, const struct committer_state *c) UNCHECKED_LOCK
     return door->open.count > 0 || door->hurry || c->is_unsynced ? WORK_ROUND : WORK_NONE;
 }
 
+/* There is something to commit, and more may be about to come. */
+static void
+gather(struct door *door, struct gathering *g) UNCHECKED_LOCKING
+{
+    const uint64_t patience_ns = gathering_begin(g, door->open.records);
+    if (patience_ns == 0)
+        return;
+    const uint64_t until_ns = clock_monotonic_ns() + patience_ns;
+    door->gathered = g->wanted;
+    while (door->gathered > 0 && !door->stopping && sleep_until_ns(door, until_ns))
+        continue;
+    door->gathered = 0;
+    gathering_end(g, door->open.records);
+}
+
 /* Takes the list and the round's number in one step; a round that only syncs may be empty. */
 static void
 take_open(struct door *door, struct committer_state *c, bool sync)
@@ -255,6 +283,8 @@ door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
     const enum work work = wait_for_work(door, c);
     c->space = door->space;
     if (work == WORK_ROUND)
+        gather(door, &c->gathering);
+    if (work == WORK_ROUND)
         take_open(door, c,
                   c->is_unsynced && clock_monotonic_ms() >= c->unsynced_since_ms + SETTLE_SYNC_MS);
     lock_release(&door->lock);
@@ -262,8 +292,10 @@ door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
 }
 
 static void
-note_synced(struct committer_state *c)
+note_synced(struct committer_state *c, uint64_t took_ns)
 {
+    if (c->sync)
+        gathering_note_synced(&c->gathering, c->taken.records, took_ns);
     if (!c->sync && !c->is_unsynced)
         c->unsynced_since_ms = clock_monotonic_ms();
     c->is_unsynced = !c->sync;
@@ -275,7 +307,7 @@ make_claim(struct door *door, const struct committer_state *c, bool frees_later)
     return (struct space_claim){
         .bytes = c->taken.bytes,
         .waiting = atomic_load_explicit(&door->bytes_pending, memory_order_relaxed),
-        .has_records = c->taken.has_records,
+        .has_records = c->taken.records > 0,
         .frees = c->taken.frees || frees_later,
     };
 }
@@ -390,7 +422,7 @@ submit_round(struct door *door, struct committer_state *c)
     door->submitting = NULL;
     if (door->is_out_of_room && !atomic_load(&door->failed))
         note_room(door, c);
-    note_synced(c);
+    note_synced(c, clock_monotonic_ns() - door->round_began_ns);
     effects_clear(&c->taken);
     if (c->space != NULL && !atomic_load(&door->failed))
         space_wrote(c->space, &claim);
