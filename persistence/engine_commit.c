@@ -68,6 +68,9 @@ bool
 engine_write_batch(struct engine_local *e, bool sync)
 {
     const bool ok = write_batch(e, sync);
+    size_t written;
+    rocksdb_writebatch_data(e->batch, &written);
+    wal_ahead_note(&e->ahead, written);
     batch_clear(e);
     lock_acquire(&e->lock);
     e->written++;
@@ -254,4 +257,6 @@ engine_local_submit(struct engine *engine, const struct round *round)
     if (!e->failed && round->sync)
         engine_witness_tell(e);
     engine->done(engine->done_context, round->number, e->failed ? ROUND_UNKNOWN : ROUND_COMMITTED);
+    if (!e->failed && round->sync)
+        e->failed = !wal_ahead_extend(&e->ahead);
 }

@@ -44,6 +44,7 @@ engine_local_destroy(struct engine *engine)
     if (e->db != NULL && !e->failed)
         rocksdb_close(e->db);
     engine_witness_close(e);
+    wal_ahead_fini(&e->ahead);
     if (e->options != NULL)
         rocksdb_options_destroy(e->options);
     mem_free(e);
@@ -225,6 +226,7 @@ engine_local_prepare(const char *directory)
     rocksdb_readoptions_set_fill_cache(e->reading, 0);
     log_index_init(&e->index);
     snprintf(e->directory, sizeof(e->directory), "%s", directory);
+    wal_ahead_init(&e->ahead, e->directory);
     return e;
 }
 

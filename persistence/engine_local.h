@@ -20,6 +20,7 @@
 #include "broker/base/lock.h"
 #include "persistence/engine.h"
 #include "persistence/rows.h"
+#include "persistence/wal_ahead.h"
 #include "persistence/witness.h"
 
 #include <rocksdb/c.h>
@@ -49,6 +50,7 @@ struct engine_local {
     uint64_t dead_chunks_bytes_max;
     bool failed;
     bool is_reopening;
+    struct wal_ahead ahead;
 
     char witness_path[4232];
     struct witness *witness;

@@ -114,7 +114,7 @@ class Sender(Actor):
         self.number += 1
         name = f'{self.world.round}.{self.name}.{self.number}'
         message = random_message(self.random, name, f'{self.world.round}.{self.name}', self.number,
-                               exchange, key)
+                               exchange, key, self.world.is_small)
         return message, [self.ledger.books[queue].add(message) for queue in queues]
 
     def may_send(self):
@@ -130,9 +130,11 @@ class Sender(Actor):
         return False
 
 
-def random_message(rand, name, publisher, number, exchange, key):
+def random_message(rand, name, publisher, number, exchange, key, is_small=False):
     size = rand.choice([0, 1, 20, 100, 100, 1000, 1000, 5000, rand.randrange(30000)])
-    if rand.random() < 0.01:
+    if is_small:
+        size = rand.choice([0, 1, 20, 100])
+    elif rand.random() < 0.01:
         size = rand.randrange(100000, 400000)
     start = rand.randrange(len(FILLER) - size)
     properties = {'message_id': name, 'delivery_mode': 2 if rand.random() < 0.85 else 1}

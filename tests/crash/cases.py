@@ -340,6 +340,10 @@ class Worst:
         return least
 
 
+# Small rounds, one after the other, by which zeros are written ahead of the log.
+WRITTEN_AHEAD_AFTER = 150
+
+
 def shim_bites(options, seed):
     """The loss of power is one: with syncs nothing is gone; without, confirmed messages are, and the
     broker finds that out."""
@@ -351,6 +355,8 @@ def shim_bites(options, seed):
             channel = open_channel(subject)
             channel.declare('q', durable=True)
             publish_confirmed(channel.connection, make_messages(rand, 'q', 100))
+            for _ in range(WRITTEN_AHEAD_AFTER):
+                publish_confirmed(channel.connection, make_messages(rand, 'q', 1))
             channel.sync()
             sent = channel.declare('q', passive=True).message_count
             subject.end(signal.SIGKILL)

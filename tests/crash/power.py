@@ -32,6 +32,7 @@ class Disk:
 
     def __init__(self, baseline):
         self.sizes = {inode: size for inode, size in baseline.values()}
+        self.written = {}
         self.names = {path: inode for path, (inode, _) in baseline.items()}
         self.pending = collections.defaultdict(list)
 
@@ -54,8 +55,21 @@ class Disk:
     def on_T(self, inode, size):
         self.sizes[int(inode)] = min(self.sizes.get(int(inode), 0), int(size))
 
+    def on_W(self, inode, start, end):
+        first, _ = self.written.get(int(inode), (int(start), None))
+        self.written[int(inode)] = first, int(end)
+
     def on_S(self, inode, size):
         self.sizes[int(inode)] = int(size)
+        self.written.pop(int(inode), None)
+
+    def on_Z(self, inode, size):
+        self.sizes[int(inode)] = int(size)
+
+    def unsure(self, inode):
+        """From where to where a file that keeps its size was written over since the last sync."""
+        start, end = self.written.get(inode, (0, 0))
+        return start, min(end, self.sizes[inode])
 
     def on_D(self, path):
         self.apply(path, len(self.pending[path]))
@@ -90,6 +104,19 @@ def scar(rand, path, sure, end):
     with open(path, 'r+b') as file:
         file.seek(start)
         file.write(bytes(min(PAGE, end - start)))
+
+
+def unwrite(rand, path, start, end):
+    """What was written over zeros and not synced may be zeros again, all of it, its end, or a page.
+    How much is gone."""
+    if end <= start:
+        return 0
+    left = torn(rand, start, end)
+    with open(path, 'r+b') as file:
+        file.seek(left)
+        file.write(bytes(end - left))
+    scar(rand, path, start, left)
+    return end - left
 
 
 def files(directory):
@@ -168,6 +195,7 @@ class PoweredServer(server.Server):
             self.lost += size - end
             os.truncate(target, end)
             scar(self.rand, target, disk.sizes[inode], end)
+            self.lost += unwrite(self.rand, target, *disk.unsure(inode))
         os.makedirs(after, exist_ok=True)
         shutil.rmtree(self.data)
         os.rename(after, self.data)

@@ -7,7 +7,9 @@
  *     R inode from to       ... renamed
  *     U inode path          ... unlinked
  *     T inode size          ... truncated
- *     S inode size          all of it up to size is on disk
+ *     W inode from to       ... of a write-ahead log was written; what was there before is zeros
+ *     S inode size          all of it up to size is on disk, as far as it was written
+ *     Z inode size          the zeros that were written ahead are; with RAIL_POWERLOSS_LIE only
  *     D path                the names in this directory are on disk
  *
  * A line is written after its operation: what is not known to have been done counts as not done.
@@ -74,7 +76,7 @@ tell(const char *format, ...)
     va_start(args, format);
     const int size = vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    if (write(journal, line, (size_t)size) != size)
+    if (REAL(write)(journal, line, (size_t)size) != size)
         abort();
     errno = error;
 }
@@ -166,6 +168,29 @@ unlink(const char *path)
     return result;
 }
 
+static bool
+is_log(const char *path)
+{
+    const char *suffix = strrchr(path, '.');
+    return suffix != NULL && strcmp(suffix, ".log") == 0;
+}
+
+/* A log may be longer than what was written to it by its owner: zeros are written ahead. */
+ssize_t
+write(int fd, const void *octets, size_t size)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    if (journal < 0 || !path_of(fd, path) || !is_watched(path) || !is_log(path) ||
+        fstat(fd, &status) != 0)
+        return REAL(write)(fd, octets, size);
+    const off_t from = lseek(fd, 0, SEEK_CUR);
+    const ssize_t written = REAL(write)(fd, octets, size);
+    if (written > 0)
+        tell("W %lu %ld %ld\n", (unsigned long)status.st_ino, (long)from, (long)from + written);
+    return written;
+}
+
 #define DEFINE_TRUNCATE(name)                                                                      \
     int name(int fd, off_t size)                                                                   \
     {                                                                                              \
@@ -186,11 +211,12 @@ synced(const struct stat *status, int fd)
     char path[PATH_MAX];
     if (!path_of(fd, path))
         return;
-    const char *suffix = strrchr(path, '.');
     if (S_ISDIR(status->st_mode))
         tell("D %s\n", path);
-    else if (!lies || suffix == NULL || strcmp(suffix, ".log") != 0)
+    else if (!lies || !is_log(path))
         tell("S %lu %ld\n", (unsigned long)status->st_ino, (long)status->st_size);
+    else if (lseek(fd, 0, SEEK_CUR) == 0)
+        tell("Z %lu %ld\n", (unsigned long)status->st_ino, (long)status->st_size);
 }
 
 /* The size before counts: what is written meanwhile may not be in it. */
