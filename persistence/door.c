@@ -110,14 +110,21 @@ effects_clear(struct effects *list)
 uint64_t
 door_push(struct door *door, const struct effect *effect)
 {
+    struct door_place place;
+    return door_push_at(door, effect, &place);
+}
+
+uint64_t
+door_push_at(struct door *door, const struct effect *effect, struct door_place *place)
+{
     atomic_fetch_add_explicit(&door->bytes_pending, effect_bytes(effect), memory_order_relaxed);
     lock_acquire(&door->lock);
     ASSERT(!door->stopping);
     const bool was_empty = door->open.count == 0;
     if (was_empty)
         door->open_since_ms = clock_monotonic_ms();
+    *place = (struct door_place){ door->round_open, door->open.count };
     effects_push(&door->open, effect);
-    const uint64_t ticket = door->round_open;
     const bool is_settlement = effect->kind == EFFECT_SETTLE || effect->kind == EFFECT_PURGE;
     const bool hurries = !is_settlement && !door->hurry;
     door->hurry = door->hurry || hurries;
@@ -131,7 +138,21 @@ door_push(struct door *door, const struct effect *effect)
         FAULT_POINT("publish.pushed");
     else if (effect->kind == EFFECT_SETTLE)
         FAULT_POINT("settle.pushed");
-    return ticket;
+    return place->round;
+}
+
+bool
+door_amend(struct door *door, const struct door_place *place, struct bytes payload)
+{
+    lock_acquire(&door->lock);
+    const bool is_open = place->round == door->round_open;
+    if (is_open) {
+        struct buf *present = &door->open.items[place->index].payload;
+        ASSERT(place->index < door->open.count && present->size == payload.size);
+        memcpy(present->data, payload.data, payload.size);
+    }
+    lock_release(&door->lock);
+    return is_open;
 }
 
 uint64_t

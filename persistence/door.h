@@ -95,6 +95,20 @@ bool door_destroy(struct door *door);
  */
 uint64_t door_push(struct door *door, const struct effect *effect);
 
+/* Where an effect lies that was pushed: for door_amend. Zeroed: nowhere. */
+struct door_place {
+    uint64_t round;
+    size_t index; /* Within it. */
+};
+
+/* The same, for one that may have to be amended. */
+uint64_t door_push_at(struct door *door, const struct effect *effect, struct door_place *place);
+
+/* Gives an effect another payload of the same size, in the place it has, if its round has not been
+ * taken yet; false if it has. What changes again and again takes no more room than once a round.
+ * Any thread. */
+bool door_amend(struct door *door, const struct door_place *place, struct bytes payload);
+
 /* Somebody waits for settlements: those alone are otherwise committed at leisure, within 50 ms, and
  * synced within a second. Returns the ticket of a round that is synced at once and comes after
  * everything pushed so far. Any thread. */

@@ -143,13 +143,18 @@ deliveries_key(const struct vhost *v, uint64_t log, uint64_t sequence)
     return key;
 }
 
-uint64_t
-definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence, uint32_t count)
+void
+definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence, uint32_t count,
+                           struct door_place *place)
 {
-    struct buf row = { 0 };
-    store_be32(buf_reserve(&row, 4), count);
-    row.size += 4;
-    return push(v, EFFECT_PUT, deliveries_key(v, log, sequence), row);
+    uint8_t octets[4];
+    store_be32(octets, count);
+    if (v->is_closing || door_amend(v->door, place, bytes_of(octets, sizeof(octets))))
+        return;
+    struct effect effect = { .kind = EFFECT_PUT, .key = deliveries_key(v, log, sequence) };
+    buf_append(&effect.payload, octets, sizeof(octets));
+    door_push_at(v->door, &effect, place);
+    FAULT_POINT("definition.pushed");
 }
 
 uint64_t

@@ -50,9 +50,10 @@ uint64_t definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t seque
 /* Records of a queue are due at a moment. Goes with the queue. */
 uint64_t definition_keep_dues(struct vhost *v, uint64_t log);
 
-/* How often a message of a queue came back. */
-uint64_t definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence,
-                                    uint32_t count);
+/* How often a message of a queue came back. `place` is that of the count before, zeroed at first: a
+ * client that gives a message back as fast as it can has it wait for the disk once a round. */
+void definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence, uint32_t count,
+                                struct door_place *place);
 uint64_t definition_forget_deliveries(struct vhost *v, uint64_t log, uint64_t sequence);
 
 /* `arguments` in canonical form. */

@@ -11,7 +11,8 @@ struct kept_count {
     struct map_node by_sequence;
     uint64_t sequence;
     uint32_t count;
-    bool is_paged; /* So is the message. One that comes back stays in memory. */
+    struct door_place place; /* Of the row that was put last. */
+    bool is_paged;           /* So is the message. One that comes back stays in memory. */
 };
 
 static bool
@@ -56,7 +57,7 @@ deliveries_keep(struct queue *q, const struct entry *e)
     struct kept_count *kept = find_or_add(q, e->sequence);
     kept->count = e->deliveries;
     kept->is_paged = false;
-    definition_keep_deliveries(q->vhost, q->log, e->sequence, e->deliveries);
+    definition_keep_deliveries(q->vhost, q->log, e->sequence, e->deliveries, &kept->place);
 }
 
 void
