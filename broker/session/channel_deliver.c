@@ -3,6 +3,7 @@
 #include "broker/base/log.h"
 #include "broker/core/message_properties.h"
 #include "broker/session/channel.h"
+#include "broker/session/share.h"
 
 /* Bodies from this size on are written from where they lie instead of being copied. */
 #define BODY_REFER_MIN 16384u
@@ -135,13 +136,18 @@ void
 connection_deliver(struct connection *c)
 {
     struct delivery d;
-    while (c->state == CONNECTION_RUNNING && c->output.size < OUTPUT_ENOUGH) {
+    struct share share = { 0 };
+    while (c->state == CONNECTION_RUNNING && c->output.size < OUTPUT_ENOUGH &&
+           !share_is_used_up(&share)) {
         if (!outbox_take(&c->outbox, &d)) {
             batch_flush(c->worker);
             return;
         }
         channel_deliver(d.consumer->channel, d.consumer, &d.entry);
     }
-    c->deliveries_wait = true;
     batch_flush(c->worker);
+    if (c->state != CONNECTION_RUNNING)
+        return;
+    c->deliveries_wait = true;
+    connection_touch(c); /* The flush says when they go on. */
 }

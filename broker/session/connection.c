@@ -27,12 +27,25 @@ output_is_long(const struct connection *c)
     return c->output.size > c->worker->broker->config->limits.output_bytes_max / 2;
 }
 
-/* There are deliveries, or the output that stood in the way of something has been written. */
+/* What the last turn left of the input is handled. Mail of others may come within that turn. */
+static void
+take_turn(struct connection *c)
+{
+    if (c->turn_ms == c->worker->loop.now_ms)
+        connection_touch(c);
+    else
+        connection_resume(c, PAUSE_TURN);
+}
+
+/* There are deliveries, or the output that stood in the way of something has been written, or it is
+ * its turn again. */
 static void
 connection_mail(struct mail *mail)
 {
     struct outbox *outbox = LIST_CONTAINER(mail, struct outbox, mail);
     struct connection *c = LIST_CONTAINER(outbox, struct connection, outbox);
+    if (c->pauses & PAUSE_TURN)
+        take_turn(c);
     if ((c->pauses & PAUSE_OUTPUT) && !output_is_long(c))
         connection_resume(c, PAUSE_OUTPUT);
     connection_deliver(c);
@@ -177,8 +190,8 @@ connection_flush(struct connection *c)
         connection_pause(c, PAUSE_OUTPUT);
     const bool input_may_go_on = (c->pauses & PAUSE_OUTPUT) && !output_is_long(c);
     const bool deliveries_may_go_on = c->deliveries_wait && c->output.size < OUTPUT_ENOUGH;
-    if (input_may_go_on || deliveries_may_go_on) {
-        c->deliveries_wait = false;
+    if (input_may_go_on || deliveries_may_go_on || (c->pauses & PAUSE_TURN)) {
+        c->deliveries_wait = c->deliveries_wait && !deliveries_may_go_on;
         loop_post(&c->worker->loop, &c->outbox.mail);
     }
     if (c->state == CONNECTION_LINGERING && c->output.size == 0)

@@ -42,6 +42,7 @@ enum connection_pause {
     PAUSE_STORE = 8,  /* It publishes faster than the store commits. */
     PAUSE_GET = 16,   /* Its basic.get waits for a message to come back into memory. */
     PAUSE_LOGIN = 32, /* Its password is being looked at. */
+    PAUSE_TURN = 64,  /* It has had its share of the worker's turn. */
 };
 
 #define CONNECTION_PEER_SIZE 64
@@ -66,6 +67,7 @@ struct connection {
     uint64_t created_ms;
     enum connection_state state;
     unsigned pauses;  /* Set of connection_pause. */
+    uint64_t turn_ms; /* When the turn began in which PAUSE_TURN came. */
     uint32_t watched; /* The epoll events we asked for. */
 
     struct list in_worker;
@@ -145,7 +147,7 @@ void connection_release(struct connection *c);
 /* connection_drop's second half, at the end of the turn. */
 void connection_destroy(struct connection *c);
 
-/* Encodes what the outbox holds, as far as the socket keeps up. */
+/* Encodes what the outbox holds, as far as the socket keeps up and its share of the turn goes. */
 void connection_deliver(struct connection *c);
 
 /* Output has been added: it is written at the end of the turn. */

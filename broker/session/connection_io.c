@@ -3,6 +3,7 @@
 #include "broker/base/log.h"
 #include "broker/session/channel.h"
 #include "broker/session/connection.h"
+#include "broker/session/share.h"
 
 /* Somebody looks for why nothing works; the log is where. */
 static void
@@ -295,9 +296,19 @@ is_listening(const struct connection *c)
            c->state != CONNECTION_CONDEMNED;
 }
 
+/* The flush at the end of the turn sees to it that the next one goes on. */
+static void
+rest(struct connection *c)
+{
+    c->turn_ms = c->worker->loop.now_ms;
+    connection_pause(c, PAUSE_TURN);
+    connection_touch(c);
+}
+
 size_t
 connection_feed(struct connection *c, const uint8_t *data, size_t size)
 {
+    struct share share = { 0 };
     const uint64_t output_max = c->worker->broker->config->limits.output_bytes_max;
     size_t at = 0;
     enum step step = STEP_DONE;
@@ -310,6 +321,8 @@ connection_feed(struct connection *c, const uint8_t *data, size_t size)
         at += used;
         if (c->output.size > output_max && c->state == CONNECTION_RUNNING)
             connection_pause(c, PAUSE_OUTPUT); /* The flush lets it go on. */
+        if (share_is_used_up(&share) && at < size && is_listening(c))
+            rest(c);
     }
     if (c->borrower != NULL) {
         channel_own_names(c->borrower);

@@ -7,6 +7,7 @@ import time
 import amqp
 from amqp import header_frame, method_frame, publish_frames
 from audit import ConfirmAuditor
+from broker import Broker
 from harness import test, check, equal, settle
 
 WEIGHT = 15
@@ -298,6 +299,36 @@ def one_busy_connection_does_not_starve_others(t):
         other.declare(queue, passive=True)
         slowest = max(slowest, time.monotonic() - began)
     check(slowest < amqp.DEADLINE / 2, f'a round trip took {slowest:.1f} s')
+
+
+@test(process=True)
+def long_work_leaves_room_for_others(t):
+    """Pairs of methods that are short, but each means something for all that is under way: what
+    another connection of the same worker asks is answered before the last of them."""
+    count, rounds = 20000, 3000
+    broker = Broker(t.broker.railmq)
+    broker.arguments = ['--workers', '1']
+    broker.start()
+    busy, other = amqp.Connection(broker.address), amqp.Connection(broker.address).channel()
+    channel = busy.channel()
+    queue = channel.declare(exclusive=True).queue
+    channel.consume(queue)
+    busy.send(publish_frames(1, queue) * count)
+    channel.bodies(count)
+    channel.call('tx.select')
+    busy.sock.sendall((method_frame(1, 'basic.ack', delivery_tag=0, multiple=True) +
+                       method_frame(1, 'tx.rollback')) * rounds)
+    other.sync()
+    busy.sock.setblocking(False)
+    try:
+        while len(busy.buffer) < rounds * len(method_frame(1, 'tx.rollback-ok')):
+            busy.buffer += busy.sock.recv(262144)
+        check(False, 'the other connection had to wait until all was done')
+    except BlockingIOError:
+        busy.sock.settimeout(amqp.DEADLINE)
+    for _ in range(rounds):
+        channel.take('tx.rollback-ok', timeout=60)
+    equal(broker.stop(), None, 'failure')
 
 
 @test
