@@ -61,7 +61,11 @@ class Entry(Copy):
         return self.lifetime <= SOON_MS
 
     def dies_if_requeued(self):
-        return self.is_short_lived() or self.deliveries >= self.queue.delivery_limit
+        return self.is_short_lived() or self.reaches_limit()
+
+    def reaches_limit(self):
+        """Given back once more it dies at once; what has expired dies when that is seen."""
+        return self.deliveries >= self.queue.delivery_limit
 
     def turn(self):
         """What comes first in the queue is lowest."""
@@ -469,11 +473,15 @@ class Model:
     @staticmethod
     def is_race(queue, entries, helds, leaver=None):
         """What dies when it is given back may come to another queue before or after what is given back
-        to that one: consumers see in which order, and a limit counts. Or it is meant for a consumer
-        that is about to leave."""
+        to that one, or what dies for another reason: consumers see in which order, and a limit counts.
+        Or it is meant for a consumer that is about to leave."""
         target = queue.dead_letters and queue.dead_letters[2]
-        if not target or not any(map(Entry.dies_if_requeued, entries)):
+        dying = [entry for entry in entries if entry.dies_if_requeued()]
+        if not target or not dying:
             return False
+        if len({entry.reaches_limit() for entry in dying}) > 1 and (
+                target.is_limited() or target.consumers):
+            return True
         if any(consumer.session == leaver for consumer in target.consumers):
             return True
         return (target.is_limited() or bool(target.consumers)) and any(
