@@ -7,12 +7,15 @@
 #include "broker/base/mem.h"
 #include "persistence/gathering.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
 /* Settlements alone make a round after this time, and one that is synced after the other. */
 #define SETTLE_PATIENCE_MS 50
 #define SETTLE_SYNC_MS 1000
+/* How long the committer looks for what is expected before it sleeps again. */
+#define EXPECT_NS 30000u
 /* Between two looks at a disk that has no room. */
 #define ROOM_WAIT_MS 100
 /* Between two attempts to open a store that has met a full disk, at most. */
@@ -42,6 +45,8 @@ struct door {
     uint64_t open_since_ms; /* When the first effect came into it. */
     bool hurry;             /* Somebody waits for it: at once, and synced. */
     uint64_t gathered;      /* The committer sleeps until the round has so many records; or 0. */
+    bool is_idle;           /* The committer sleeps until there is something to do. */
+    bool is_expecting;      /* It has been woken because there soon will be. */
     bool stopping;
     bool gives_up; /* A round that has met a full disk is not tried again. Also if stopping. */
     struct space *space; /* NULL: there is always room. What it is used for is the committer's. */
@@ -155,6 +160,17 @@ door_amend(struct door *door, const struct door_place *place, struct bytes paylo
     return is_open;
 }
 
+void
+door_expect(struct door *door)
+{
+    lock_acquire(&door->lock);
+    const bool is_idle = door->is_idle;
+    door->is_expecting = is_idle;
+    lock_release(&door->lock);
+    if (is_idle)
+        pthread_cond_signal(&door->wake);
+}
+
 uint64_t
 door_hurry(struct door *door)
 {
@@ -247,6 +263,33 @@ sleep_until(struct door *door, uint64_t due_ms)
     sleep_until_ns(door, due_ms * 1000000u);
 }
 
+/* The processor is left to others at once: what is expected may come from one of them. */
+static void
+look_for_expected(struct door *door) UNCHECKED_LOCKING
+{
+    const uint64_t until_ns = clock_monotonic_ns() + EXPECT_NS;
+    const uint64_t before = door_bytes_pending(door);
+    door->is_expecting = false;
+    lock_release(&door->lock);
+    while (door_bytes_pending(door) == before && clock_monotonic_ns() < until_ns)
+        sched_yield();
+    lock_acquire(&door->lock);
+}
+
+/* Until there is something to do, or that moment, if it is not UINT64_MAX. */
+static void
+be_idle(struct door *door, uint64_t until_ms) UNCHECKED_LOCKING
+{
+    door->is_idle = true;
+    if (until_ms == UINT64_MAX)
+        pthread_cond_wait(&door->wake, &door->lock.mutex);
+    else
+        sleep_until(door, until_ms);
+    door->is_idle = false;
+    if (door->is_expecting && !door->hurry)
+        look_for_expected(door);
+}
+
 enum work {
     WORK_ROUND,
     WORK_LOOK, /* It is time to look at the disk. */
@@ -260,10 +303,8 @@ wait_for_work(struct door *door, const struct committer_state *c) UNCHECKED_LOCK
         const uint64_t due = round_due_ms(door, c);
         const uint64_t look_due = door->space != NULL ? space_due_ms(door->space) : UINT64_MAX;
         const uint64_t first = due < look_due ? due : look_due;
-        if (first == UINT64_MAX)
-            pthread_cond_wait(&door->wake, &door->lock.mutex);
-        else if (clock_monotonic_ms() < first)
-            sleep_until(door, first);
+        if (first == UINT64_MAX || clock_monotonic_ms() < first)
+            be_idle(door, first);
         else
             return clock_monotonic_ms() >= due ? WORK_ROUND : WORK_LOOK;
     }

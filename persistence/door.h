@@ -95,6 +95,10 @@ bool door_destroy(struct door *door);
  */
 uint64_t door_push(struct door *door, const struct effect *effect);
 
+/* Something that somebody waits for is going to be pushed within microseconds: wakes the committer
+ * meanwhile, which takes as long. A hint; nothing depends on it. Any thread. */
+void door_expect(struct door *door);
+
 /* Where an effect lies that was pushed: for door_amend. Zeroed: nowhere. */
 struct door_place {
     uint64_t round;

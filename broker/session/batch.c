@@ -11,6 +11,10 @@
          ? BATCH_APPENDS_MAX * sizeof(struct append)                                               \
          : BATCH_SETTLES_MAX * sizeof(struct settle))
 
+/* The publish that tells of a batch: one that comes alone is with the committer as soon as word of
+ * it would be. */
+#define EXPECTED_FROM 1u
+
 _Static_assert(offsetof(struct append, queue) == 0, "group_by_queue looks there");
 _Static_assert(offsetof(struct settle, queue) == 0, "group_by_queue looks there");
 _Static_assert(2 * BATCH_APPENDS_MAX <= GROUP_SLOTS, "a slot must always be free");
@@ -61,6 +65,8 @@ batch_publish(struct worker *w, struct channel *ch, const struct route *route, s
     ASSERT(b->publish_count < BATCH_PUBLISHES_MAX);
     const uint32_t publish = b->publish_count++;
     b->publishes[publish] = (struct batch_publish){ .channel = ch, .number = number };
+    if (publish == EXPECTED_FROM && number > 0 && m->is_persistent)
+        door_expect(w->broker->door);
     if (count == 0) {
         message_unref(m);
         return;
