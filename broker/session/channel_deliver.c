@@ -138,7 +138,7 @@ connection_deliver(struct connection *c)
     struct delivery d;
     struct share share = { 0 };
     while (c->state == CONNECTION_RUNNING && c->output.size < OUTPUT_ENOUGH &&
-           !share_is_used_up(&share)) {
+           !share_is_used_up(&share, SHARE_LIGHT)) {
         if (!outbox_take(&c->outbox, &d)) {
             batch_flush(c->worker);
             return;

@@ -316,12 +316,14 @@ connection_feed(struct connection *c, const uint8_t *data, size_t size)
         at = feed_protocol_header(c, data, size);
     while (step == STEP_DONE && is_listening(c) && c->state != CONNECTION_AWAITING_HEADER) {
         size_t used = 0;
+        const bool is_method = at < size && !c->body_end_due && data[at] == AMQP_FRAME_METHOD;
         step = c->body_end_due ? step_body(c, data + at, size - at, &used)
                                : step_frame(c, data + at, size - at, &used);
         at += used;
         if (c->output.size > output_max && c->state == CONNECTION_RUNNING)
             connection_pause(c, PAUSE_OUTPUT); /* The flush lets it go on. */
-        if (share_is_used_up(&share) && at < size && is_listening(c))
+        if (share_is_used_up(&share, is_method ? SHARE_HEAVY : SHARE_LIGHT) && at < size &&
+            is_listening(c))
             rest(c);
     }
     if (c->borrower != NULL) {

@@ -13,20 +13,26 @@
 #include <stdbool.h>
 
 #define SHARE_NS UINT64_C(10000000)
-/* The clock is looked at only so often: that costs as much as the step itself. */
-#define SHARE_STEPS 16u
+/* What a step may weigh: a method may take a millisecond, a delivery or the octets of a message
+ * never do. The clock is looked at when so much has come together: that costs as much as a light
+ * step. */
+#define SHARE_LIGHT 1u
+#define SHARE_HEAVY 16u
+#define SHARE_LOOK 512u
 
 struct share {
-    unsigned steps;
+    unsigned weight;
     uint64_t end_ns;
 };
 
 /* To be asked after each step. */
 static inline bool
-share_is_used_up(struct share *s)
+share_is_used_up(struct share *s, unsigned weight)
 {
-    if (++s->steps % SHARE_STEPS != 0)
+    s->weight += weight;
+    if (s->weight < SHARE_LOOK)
         return false;
+    s->weight = 0;
     const uint64_t now_ns = clock_monotonic_ns();
     if (s->end_ns == 0)
         s->end_ns = now_ns + SHARE_NS;
