@@ -20,6 +20,7 @@
 #define ROOM_WAIT_MS 100
 /* Between two attempts to open a store that has met a full disk, at most. */
 #define REOPEN_WAIT_MS_MAX 3200
+
 static void
 count_round(struct door *door)
 {
@@ -86,7 +87,6 @@ look_for_expected(struct door *door) UNCHECKED_LOCKING
 {
     const uint64_t until_ns = clock_monotonic_ns() + EXPECT_NS;
     const uint64_t before = door_bytes_pending(door);
-    door->is_expecting = false;
     lock_release(&door->lock);
     while (door_bytes_pending(door) == before && clock_monotonic_ns() < until_ns)
         sched_yield();
@@ -98,6 +98,7 @@ static void
 be_idle(struct door *door, uint64_t until_ms) UNCHECKED_LOCKING
 {
     door->is_idle = true;
+    door->is_expecting = false;
     if (until_ms == UINT64_MAX)
         pthread_cond_wait(&door->wake, &door->lock.mutex);
     else
@@ -160,12 +161,12 @@ door_take_round(struct door *door, struct committer_state *c) UNCHECKED_LOCKING
     lock_acquire(&door->lock);
     const enum work work = wait_for_work(door, c);
     c->space = door->space;
-    if (work == WORK_ROUND)
+    if (work == WORK_ROUND) {
         gather(door, &c->gathering);
-    if (work == WORK_ROUND)
         committer_take(door, c,
                        c->is_unsynced &&
                            clock_monotonic_ms() >= c->unsynced_since_ms + SETTLE_SYNC_MS);
+    }
     lock_release(&door->lock);
     return work;
 }
