@@ -72,7 +72,7 @@ struct committer_state {
 void effects_clear(struct effects *list);
 
 /* The thread; its argument is the door. */
-void *committer_run(void *door);
+void *committer_run(void *argument);
 
 /* Takes the list and the round's number in one step; a round that only syncs may be empty. The
  * door's lock is held. */

@@ -112,7 +112,7 @@ payload_shape(struct bytes payload)
     ASSERT(sound);
     ASSERT(shape.count > 0);
     shape.offsets = mem_alloc(shape.count * sizeof(*shape.offsets));
-    struct record record;
+    struct record record = { 0 };
     for (uint32_t i = 0; i < shape.count; i++) {
         payload_next(&payload, &record);
         shape.offsets[i] = record.offset;

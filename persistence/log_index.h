@@ -109,10 +109,10 @@ struct segment_place {
     uint64_t generation;
 };
 
-/* A segment with nothing settled; takes over the offsets. NULL if another segment of the log
+/* A segment of log `id` with nothing settled; takes over the offsets. NULL if another segment of it
  * reaches into its span, which is never so unless the store is damaged: sequences of a log ascend.
  */
-struct segment *log_index_add(struct log_index *x, uint64_t log, uint64_t base,
+struct segment *log_index_add(struct log_index *x, uint64_t id, uint64_t base,
                               const struct segment_shape *shape, const struct segment_place *place);
 
 /* `count` records of consecutive sequences, each of that weight, are settled, as journal row `row`
@@ -129,7 +129,7 @@ bool log_index_purge(struct log_index *x, uint64_t log, uint64_t first, uint64_t
                      segment_payload *payload, void *context);
 
 /* The log is gone. Calls `chunk_gone` for each of its chunks. */
-void log_index_end(struct log_index *x, uint64_t log,
+void log_index_end(struct log_index *x, uint64_t id,
                    void (*chunk_gone)(void *context, const struct segment *s), void *context);
 
 /* Forgets a segment that is dead or has been relocated: takes it out of its log and its row, and

@@ -138,7 +138,7 @@ static bool
 header_frame(struct connection *c, const struct amqp_frame_head *head, struct bytes payload,
              struct amqp_exception *ex)
 {
-    struct channel *ch;
+    struct channel *ch = NULL;
     return content_channel(c, head, payload, &ch, ex) && channel_accept_header(ch, payload, ex);
 }
 

@@ -238,7 +238,7 @@ listener_open(struct listener *l, struct server *server, const struct config_lis
 uint16_t
 socket_port(int fd)
 {
-    union socket_address address;
+    union socket_address address = { 0 };
     socklen_t size = sizeof(address);
     if (getsockname(fd, &address.any, &size) != 0)
         return 0;

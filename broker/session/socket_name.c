@@ -13,7 +13,7 @@ socket_name(int fd, char *out, size_t size)
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
         struct sockaddr_storage room;
-    } a;
+    } a = { 0 };
     socklen_t a_size = sizeof(a);
     char host[INET6_ADDRSTRLEN] = "?";
     snprintf(out, size, "?");
