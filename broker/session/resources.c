@@ -1,8 +1,10 @@
 #include "broker/session/resources.h"
 
 #include <dirent.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -50,4 +52,28 @@ resources_read(const char *data_dir, struct resources *out)
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         out->cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* Segments that were never writable hold what is in the file and nothing else. */
+static int
+forget_segments(struct dl_phdr_info *object, size_t size, void *context)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    (void)size;
+    (void)context;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || segment->p_flags & PF_W)
+            continue;
+        const uintptr_t from = (object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        const uintptr_t to = object->dlpi_addr + segment->p_vaddr + segment->p_filesz;
+        madvise((void *)from, to - from, MADV_DONTNEED); /* If it fails they stay. */
+    }
+    return 0;
+}
+
+void
+resources_forget_start(void)
+{
+    dl_iterate_phdr(forget_segments, NULL);
 }

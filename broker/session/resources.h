@@ -17,4 +17,9 @@ struct resources {
 
 void resources_read(const char *data_dir, struct resources *out);
 
+/* Unmaps the pages of programs and libraries that were looked at so far: most of them, the linker's
+ * tables above all, only while the process started. What is used again comes back from the page
+ * cache, without a read. */
+void resources_forget_start(void);
+
 #endif

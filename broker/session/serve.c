@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/progress.h"
+#include "broker/session/resources.h"
 #include "broker/session/server.h"
 #include "broker/session/server_tls.h"
 #include "broker/session/server_topology.h"
@@ -106,6 +107,7 @@ log_ready(struct server *s, const struct config *config)
         log_listener(&s->listeners[i]);
     log_info("server.start", "version=%s workers=%u data_dir=%s msg=\"Server startup complete\"",
              RAIL_VERSION, s->worker_count, config->server.data_dir);
+    resources_forget_start();
 }
 
 /* Without exit(): a database that has failed is not closed, and its threads go on, on a full disk
