@@ -9,6 +9,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
+#include "persistence/tidy_rule.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -16,12 +17,6 @@
 #include <time.h>
 
 #define LOOK_MS 1000
-/* What may be dead beyond as much as is alive: while the store is written to, when the log and the
- * write buffers come and go, and when it rests. */
-#define DEAD_BYTES_BUSY (256u * 1024u * 1024u)
-#define DEAD_BYTES_IDLE (40u * 1024u * 1024u)
-/* After a merge nothing is merged for so many times as long as it took. */
-#define REST_FACTOR 4u
 
 struct engine_tidy {
     struct engine_local *engine;
@@ -33,8 +28,7 @@ struct engine_tidy {
 
     /* The thread's. */
     uint64_t written_before; /* Batches at the last look. */
-    uint64_t rest_until_ms;
-    uint64_t futile_bytes; /* Merging did not get below: not tried again until it is more. */
+    struct tidy_rule rule;
 };
 
 static uint64_t
@@ -82,30 +76,36 @@ merge_all(struct engine_local *e)
     rwlock_read_end(&e->opened);
 }
 
-static void
-look(struct engine_tidy *t)
+/* What there is to merge, unless nothing can be written any more. */
+static bool
+view_store(struct engine_tidy *t, struct tidy_view *v)
 {
     struct engine_local *e = t->engine;
     lock_acquire(&e->lock);
-    const uint64_t alive = e->index.journal_bytes + e->index.chunk_bytes_alive;
-    const bool idle = e->written == t->written_before && !e->is_writing;
-    const bool broken = e->unreadable;
+    v->alive = e->index.journal_bytes + e->index.chunk_bytes_alive;
+    v->is_idle = e->written == t->written_before && !e->is_writing;
+    const bool is_broken = e->unreadable;
     t->written_before = e->written;
     lock_release(&e->lock);
-    const uint64_t bytes = directory_bytes(t->directory);
-    const uint64_t started = clock_monotonic_ms();
-    if (broken || bytes <= 2 * alive + (idle ? DEAD_BYTES_IDLE : DEAD_BYTES_BUSY) ||
-        started < t->rest_until_ms || (idle && bytes <= t->futile_bytes) ||
-        !engine_has_room(e, 2 * alive))
+    v->bytes = directory_bytes(t->directory);
+    v->now_ms = clock_monotonic_ms();
+    return !is_broken;
+}
+
+static void
+look(struct engine_tidy *t)
+{
+    struct tidy_view v;
+    if (!view_store(t, &v) || !tidy_rule_is_due(&t->rule, &v) ||
+        !engine_has_room(t->engine, 2 * v.alive))
         return;
-    merge_all(e);
-    const uint64_t now = clock_monotonic_ms();
+    merge_all(t->engine);
+    const uint64_t now_ms = clock_monotonic_ms();
     const uint64_t left = directory_bytes(t->directory);
-    t->rest_until_ms = now + (now - started) * REST_FACTOR + LOOK_MS;
-    t->futile_bytes = left;
+    tidy_rule_note_merged(&t->rule, &v, left, now_ms);
     log_info("store.merged", "before_bytes=%llu after_bytes=%llu alive_bytes=%llu ms=%llu",
-             (unsigned long long)bytes, (unsigned long long)left, (unsigned long long)alive,
-             (unsigned long long)(now - started));
+             (unsigned long long)v.bytes, (unsigned long long)left, (unsigned long long)v.alive,
+             (unsigned long long)(now_ms - v.now_ms));
 }
 
 /* False when it is time to stop. */
