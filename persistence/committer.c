@@ -9,7 +9,6 @@
 #include "broker/base/mem.h"
 
 #include <sched.h>
-#include <time.h>
 
 /* Settlements alone make a round after this time, and one that is synced after the other. */
 #define SETTLE_PATIENCE_MS 50
@@ -67,18 +66,10 @@ round_due_ms(const struct door *door, const struct committer_state *c)
     return due;
 }
 
-/* False when it is time. */
-static bool
-sleep_until_ns(struct door *door, uint64_t due_ns) UNCHECKED_LOCKING
-{
-    const struct timespec until = { (time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u) };
-    return pthread_cond_timedwait(&door->wake, &door->lock.mutex, &until) == 0;
-}
-
 static void
-sleep_until(struct door *door, uint64_t due_ms)
+sleep_until(struct door *door, uint64_t due_ms) UNCHECKED_LOCKING
 {
-    sleep_until_ns(door, due_ms * 1000000u);
+    cond_wait_until(&door->wake, &door->lock, due_ms * 1000000u);
 }
 
 /* The processor is left to others at once: what is expected may come from one of them. */
@@ -138,7 +129,8 @@ gather(struct door *door, struct gathering *g) UNCHECKED_LOCKING
         return;
     const uint64_t until_ns = clock_monotonic_ns() + patience_ns;
     door->gathered = g->wanted;
-    while (door->gathered > 0 && !door->stopping && sleep_until_ns(door, until_ns))
+    while (door->gathered > 0 && !door->stopping &&
+           cond_wait_until(&door->wake, &door->lock, until_ns))
         continue;
     door->gathered = 0;
     gathering_end(g, door->open.records);

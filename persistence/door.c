@@ -143,11 +143,7 @@ door_prepare(struct engine *engine, uint64_t bytes_max, door_notify *notify, voi
     atomic_init(&door->committed, engine->first_round - 1);
     atomic_init(&door->next_log, engine->first_log);
     lock_init(&door->lock);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&door->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&door->wake);
     engine->done = committer_round_done;
     engine->await_room = committer_await_room;
     engine->done_context = door;

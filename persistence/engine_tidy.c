@@ -14,7 +14,6 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define LOOK_MS 1000
 
@@ -113,10 +112,9 @@ static bool
 wait_a_while(struct engine_tidy *t) UNCHECKED_LOCKING
 {
     const uint64_t due = clock_monotonic_ms() + LOOK_MS;
-    const struct timespec until = { (time_t)(due / 1000u), (long)(due % 1000u) * 1000000L };
     lock_acquire(&t->lock);
     while (!t->stopping && clock_monotonic_ms() < due)
-        pthread_cond_timedwait(&t->wake, &t->lock.mutex, &until);
+        cond_wait_until(&t->wake, &t->lock, due * 1000000u);
     const bool goes_on = !t->stopping;
     lock_release(&t->lock);
     return goes_on;
@@ -140,11 +138,7 @@ engine_tidy_start(struct engine_local *e, const char *directory)
     t->directory = mem_alloc(size);
     memcpy(t->directory, directory, size);
     lock_init(&t->lock);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&t->wake);
     const int error = pthread_create(&t->thread, NULL, tidy_main, t);
     if (error != 0)
         PANIC("cannot start the tidy thread: error %d; raise the limit of threads", error);

@@ -13,6 +13,9 @@
 #include "broker/base/panic.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
 
 #ifdef __clang__
 #define LOCK_ATTRIBUTE(x) __attribute__((x))
@@ -67,6 +70,26 @@ lock_release(struct lock *l) RELEASES(*l) UNCHECKED_LOCKING
 {
     const int error = pthread_mutex_unlock(&l->mutex);
     ASSERT(error == 0);
+}
+
+/* A condition whose waits end by the monotonic clock. */
+static inline void
+cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+/* False when that moment has come; in nanoseconds, so not for what may be centuries away. */
+static inline bool
+cond_wait_until(pthread_cond_t *c, struct lock *l, uint64_t when_ns) REQUIRES(*l) UNCHECKED_LOCKING
+{
+    const struct timespec until = { (time_t)(when_ns / 1000000000u),
+                                    (long)(when_ns % 1000000000u) };
+    return pthread_cond_timedwait(c, &l->mutex, &until) == 0;
 }
 
 static inline void

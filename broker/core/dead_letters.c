@@ -447,13 +447,9 @@ struct dead_letters *
 dead_letters_create(struct door *door)
 {
     struct dead_letters *d = mem_alloc_zeroed(sizeof(*d));
-    pthread_condattr_t monotonic;
     d->door = door;
     lock_init(&d->lock);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init(&d->wake);
     list_init(&d->posted);
     list_init(&d->retried);
     route_cache_init(&d->routes);

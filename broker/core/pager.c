@@ -324,11 +324,7 @@ pager_create(struct door *door, const char *directory, pager_notify *notify, voi
     p->context = context;
     p->swap = swap_create(directory);
     lock_init(&p->lock);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init(&p->wake);
     list_init(&p->asked);
     list_init(&p->awaiting);
     if (door_is_stepped(door))

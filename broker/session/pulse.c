@@ -2,6 +2,7 @@
 
 #include "broker/admin/notify.h"
 #include "broker/base/clock.h"
+#include "broker/base/lock.h"
 #include "broker/base/log.h"
 #include "broker/session/server.h"
 
@@ -81,14 +82,10 @@ void
 pulse_start(struct server *s)
 {
     struct pulse *p = &s->pulse;
-    pthread_condattr_t attributes;
     for (unsigned i = 0; i < s->worker_count; i++)
         atomic_store(&s->workers[i].ticked_ms, clock_monotonic_ms());
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&p->wake);
     const int error = pthread_create(&p->thread, NULL, pulse_run, s);
     if (error != 0)
         PANIC("cannot start the pulse: error %d; raise the limit of threads", error);

@@ -1,6 +1,7 @@
 #include "broker/session/survey.h"
 
 #include "broker/base/clock.h"
+#include "broker/base/lock.h"
 #include "broker/session/server.h"
 
 #include <time.h>
@@ -8,13 +9,9 @@
 void
 survey_init(struct survey *s)
 {
-    pthread_condattr_t attributes;
     pthread_mutex_init(&s->turn, NULL);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->answered, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&s->answered);
 }
 
 void
