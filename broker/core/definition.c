@@ -21,17 +21,25 @@ key_start(struct buf *key, char kind, const struct vhost *v)
 }
 
 static uint64_t
-push(struct vhost *v, enum effect_kind kind, struct buf key, struct buf row)
+push_at(struct vhost *v, enum effect_kind kind, struct buf key, struct buf row,
+        struct door_place *place)
 {
     if (v->is_closing) {
         buf_fini(&key);
         buf_fini(&row);
         return 0;
     }
-    const uint64_t ticket =
-        door_push(v->door, &(struct effect){ .kind = kind, .key = key, .payload = row });
+    const struct effect effect = { .kind = kind, .key = key, .payload = row };
+    const uint64_t ticket = door_push_at(v->door, &effect, place);
     FAULT_POINT("definition.pushed");
     return ticket;
+}
+
+static uint64_t
+push(struct vhost *v, enum effect_kind kind, struct buf key, struct buf row)
+{
+    struct door_place place;
+    return push_at(v, kind, key, row, &place);
 }
 
 static struct buf
@@ -147,14 +155,13 @@ void
 definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence, uint32_t count,
                            struct door_place *place)
 {
+    struct buf row = { 0 };
     uint8_t octets[4];
     store_be32(octets, count);
     if (v->is_closing || door_amend(v->door, place, bytes_of(octets, sizeof(octets))))
         return;
-    struct effect effect = { .kind = EFFECT_PUT, .key = deliveries_key(v, log, sequence) };
-    buf_append(&effect.payload, octets, sizeof(octets));
-    door_push_at(v->door, &effect, place);
-    FAULT_POINT("definition.pushed");
+    buf_append(&row, octets, sizeof(octets));
+    push_at(v, EFFECT_PUT, deliveries_key(v, log, sequence), row, place);
 }
 
 uint64_t
