@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #define BLOCK_SIZE 32768u
-#define HEAD_SIZE 7u
 
 enum frame_type { FRAME_NONE, FRAME_FULL, FRAME_FIRST, FRAME_MIDDLE, FRAME_LAST };
 
@@ -47,8 +46,9 @@ checksum(const uint8_t *type, size_t size)
 static size_t
 frame_size(struct bytes block)
 {
-    const size_t size = HEAD_SIZE + (block.data[4] | (size_t)block.data[5] << 8);
-    return size > block.size || (size == HEAD_SIZE && block.data[6] == FRAME_NONE) ? 0 : size;
+    const size_t size = WAL_FRAME_HEAD_SIZE + (block.data[4] | (size_t)block.data[5] << 8);
+    return size > block.size || (size == WAL_FRAME_HEAD_SIZE && block.data[6] == FRAME_NONE) ? 0
+                                                                                             : size;
 }
 
 static bool
@@ -58,25 +58,25 @@ frame_read(struct bytes block, size_t size, struct frame *out)
         load_le32(block.data) != checksum(block.data + 6, size - 6))
         return false;
     out->type = (enum frame_type)block.data[6];
-    out->octets = bytes_of(block.data + HEAD_SIZE, size - HEAD_SIZE);
+    out->octets = bytes_of(block.data + WAL_FRAME_HEAD_SIZE, size - WAL_FRAME_HEAD_SIZE);
     return true;
 }
 
 static void
 frame_write(struct mending *m, enum frame_type type, struct bytes octets)
 {
-    uint8_t *at = buf_reserve(&m->out, HEAD_SIZE);
+    uint8_t *at = buf_reserve(&m->out, WAL_FRAME_HEAD_SIZE);
     const size_t start = m->out.size;
     at[4] = (uint8_t)octets.size;
     at[5] = (uint8_t)(octets.size >> 8);
     at[6] = (uint8_t)type;
-    m->out.size += HEAD_SIZE;
+    m->out.size += WAL_FRAME_HEAD_SIZE;
     buf_append_bytes(&m->out, octets);
     at = m->out.data + start;
     const uint32_t sum = checksum(at + 6, octets.size + 1);
     for (unsigned i = 0; i < 4; i++)
         at[i] = (uint8_t)(sum >> 8 * i);
-    m->block_used += HEAD_SIZE + octets.size;
+    m->block_used += WAL_FRAME_HEAD_SIZE + octets.size;
 }
 
 static bool
@@ -97,9 +97,9 @@ write_out(struct mending *m)
 static void
 fill_block(struct mending *m)
 {
-    static const uint8_t zeros[HEAD_SIZE] = { 0 };
+    static const uint8_t zeros[WAL_FRAME_HEAD_SIZE] = { 0 };
     const size_t left = BLOCK_SIZE - m->block_used;
-    if (left >= HEAD_SIZE)
+    if (left >= WAL_FRAME_HEAD_SIZE)
         return;
     buf_append(&m->out, zeros, left);
     m->block_used = 0;
@@ -115,7 +115,7 @@ record_write(struct mending *m)
         return true;
     do {
         fill_block(m);
-        const size_t room = BLOCK_SIZE - m->block_used - HEAD_SIZE;
+        const size_t room = BLOCK_SIZE - m->block_used - WAL_FRAME_HEAD_SIZE;
         const size_t size = left.size < room ? left.size : room;
         is_last = size == left.size;
         frame_write(m,
@@ -167,7 +167,7 @@ static bool
 block_mend(struct mending *m, struct bytes block, uint64_t offset)
 {
     struct frame frame;
-    for (size_t at = 0; block.size - at >= HEAD_SIZE;) {
+    for (size_t at = 0; block.size - at >= WAL_FRAME_HEAD_SIZE;) {
         const struct bytes rest = bytes_of(block.data + at, block.size - at);
         const size_t size = frame_size(rest);
         if (!frame_read(rest, size, &frame))

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define WAL_FRAME_HEAD_SIZE 7u
+
 /* Where something is damaged and something sound comes behind. A log may end anyhow: that is what a
  * crash leaves. */
 struct wal_damage {

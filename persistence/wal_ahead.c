@@ -1,6 +1,7 @@
 #include "persistence/wal_ahead.h"
 
 #include "broker/base/log.h"
+#include "persistence/wal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,8 +17,6 @@
 /* New zeros are due when fewer are left. */
 #define ZEROS_MIN 16384u
 #define PAGE_SIZE 4096u
-/* Of a record that crosses no block, see wal.h. */
-#define FRAME_HEAD 7u
 
 /* Overwriting must be what it says: file systems that copy on write gain nothing from it. */
 static bool
@@ -53,7 +52,7 @@ wal_ahead_fini(struct wal_ahead *a)
 void
 wal_ahead_note(struct wal_ahead *a, uint64_t octets)
 {
-    octets += FRAME_HEAD;
+    octets += WAL_FRAME_HEAD_SIZE; /* Of a record that crosses no block. */
     a->octets += octets;
     a->zeros = a->zeros > octets ? a->zeros - octets : 0;
 }
