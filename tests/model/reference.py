@@ -479,13 +479,11 @@ class Model:
         dying = [entry for entry in entries if entry.dies_if_requeued()]
         if not target or not dying:
             return False
-        if len({entry.reaches_limit() for entry in dying}) > 1 and (
-                target.is_limited() or target.consumers):
-            return True
         if any(consumer.session == leaver for consumer in target.consumers):
             return True
-        return (target.is_limited() or bool(target.consumers)) and any(
-            held.entry.queue is target for held in helds)
+        has_order = target.is_limited() or bool(target.consumers)
+        return has_order and (len({entry.reaches_limit() for entry in dying}) > 1 or
+                              any(held.entry.queue is target for held in helds))
 
     @staticmethod
     def is_chancy(queue, entries):
