@@ -5,17 +5,13 @@
 
 #include "broker/base/clock.h"
 #include "broker/core/message_properties.h"
-#include "broker/core/pager.h"
-
-#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 
-#include "persistence/engine_sim.h"
-#include "tests/unit/test_core.h"
+#include "tests/unit/test_core_stepped.h"
 
 enum {
     SIZE = 2000,
@@ -30,12 +26,7 @@ enum {
 #define SECOND_NS UINT64_C(1000000000)
 
 static struct scene {
-    struct sim_disk *disk;
-    struct door *door;
-    struct pager *pager;
-    struct vhost *vhost;
-    struct queue *queue;
-    char directory[64];
+    struct stepped on;
     int64_t memory_before;
     struct engine_ops ops;
     bool (*read)(struct engine *engine, const struct log_reading *reading);
@@ -69,43 +60,28 @@ open_scene(void)
 {
     struct queue_spec spec = spec_named("q");
     spec.durable = true;
-    scene = (struct scene){ .directory = "/tmp/rail-test-sweep-XXXXXX" };
-    assert_non_null(mkdtemp(scene.directory));
-    scene.memory_before = message_memory();
+    scene = (struct scene){ .memory_before = message_memory() };
     clock_hold(1000 * SECOND_NS);
-    scene.disk = sim_disk_create(&(const struct sim_options){ .seed = 1 });
-    struct engine *engine = engine_sim_open(scene.disk);
+    struct sim_disk *disk = stepped_disk();
+    struct engine *engine = engine_sim_open(disk);
     scene.ops = *engine->ops;
     scene.read = engine->ops->read;
     scene.ops.read = read_and_more;
     engine->ops = &scene.ops;
-    scene.door = door_create_stepped(engine, UINT64_MAX, no_notify, NULL);
-    scene.pager = pager_create(scene.door, scene.directory, no_notify, NULL);
-    scene.vhost = vhost_create(BYTES_LITERAL("/"), scene.door);
-    scene.vhost->pager = scene.pager;
-    scene.queue = queue_create(scene.vhost, scene.door, &spec);
+    stepped_open(&scene.on, disk, engine, &spec, no_notify);
 }
 
 static void
 close_scene(void)
 {
-    struct queue_remains remains = { 0 };
-    struct amqp_exception ex;
-    pager_stop(scene.pager);
-    assert_true(queue_end(scene.queue, false, false, &remains, &ex));
-    queue_release_remains(scene.queue, &remains);
-    queue_unref(scene.queue);
-    vhost_destroy(scene.vhost);
-    door_destroy(scene.door);
-    pager_destroy(scene.pager);
-    sim_disk_destroy(scene.disk);
+    stepped_close(&scene.on);
     clock_hold(0);
 }
 
 static void
 append(uint32_t number)
 {
-    struct append item = { .queue = scene.queue,
+    struct append item = { .queue = scene.on.queue,
                            .entry.message = message_sized(number, SIZE, true) };
     if (number == FIRST_DUE || number == SECOND_DUE) {
         struct message *plain = item.entry.message;
@@ -115,7 +91,7 @@ append(uint32_t number)
         item.entry.message->is_persistent = true;
         message_unref(plain);
     }
-    queue_append(scene.queue, &item, 1);
+    queue_append(scene.on.queue, &item, 1);
     assert_int_equal(item.outcome, APPEND_DONE);
 }
 
@@ -125,7 +101,7 @@ append_and_commit(uint32_t first, uint32_t last)
 {
     for (uint32_t number = first; number <= last; number++) {
         append(number);
-        door_step(scene.door, false);
+        door_step(scene.on.door, false);
     }
 }
 
@@ -140,17 +116,9 @@ publish_into_little_memory(void)
 static bool
 is_paged(uint32_t number)
 {
-    const struct paged *p = &scene.queue->levels[0].paged;
-    const uint64_t sequence = door_first_sequence(scene.door) + number;
+    const struct paged *p = &scene.on.queue->levels[0].paged;
+    const uint64_t sequence = door_first_sequence(scene.on.door) + number;
     return p->records > 0 && sequence >= p->first && sequence <= p->last;
-}
-
-static void
-step_until_idle(void)
-{
-    do
-        door_step(scene.door, false);
-    while (pager_step(scene.pager));
 }
 
 /* All that is left, in order and each once. */
@@ -162,15 +130,15 @@ drain(void)
     for (uint32_t number = 0; number <= MESSAGES; number++) {
         if (number == FIRST_DUE || number == SECOND_DUE)
             continue;
-        while (!queue_take_ready(scene.queue, &e, &left))
-            step_until_idle();
-        const struct settle item = { .queue = scene.queue, .entry = e };
+        while (!queue_take_ready(scene.on.queue, &e, &left))
+            step_until_idle(&scene.on);
+        const struct settle item = { .queue = scene.on.queue, .entry = e };
         assert_int_equal(message_number(e.message), number);
-        queue_settle(scene.queue, &item, 1);
+        queue_settle(scene.on.queue, &item, 1);
     }
-    assert_counts(scene.queue, 0, 0, 0);
-    step_until_idle();
-    assert_int_equal(sim_disk_summary(scene.disk, scene.queue->log).count, 0);
+    assert_counts(scene.on.queue, 0, 0, 0);
+    step_until_idle(&scene.on);
+    assert_int_equal(sim_disk_summary(scene.on.disk, scene.on.queue->log).count, 0);
 }
 
 /* What the sweep has taken out of memory has a record until its settlement is committed. A publish
@@ -189,11 +157,11 @@ test_a_publish_pages_what_a_sweep_has_seen(void **state)
 
     clock_hold(1002 * SECOND_NS);
     scene.meanwhile = publish_into_little_memory;
-    assert_true(pager_step(scene.pager));
+    assert_true(pager_step(scene.on.pager));
     assert_null(scene.meanwhile);
     assert_true(is_paged(SECOND_DUE));
-    assert_counts(scene.queue, MESSAGES + 1 - 2, 0, 0);
-    step_until_idle();
+    assert_counts(scene.on.queue, MESSAGES + 1 - 2, 0, 0);
+    step_until_idle(&scene.on);
     drain();
     close_scene();
 }
