@@ -66,12 +66,6 @@ round_due_ms(const struct door *door, const struct committer_state *c)
     return due;
 }
 
-static void
-sleep_until(struct door *door, uint64_t due_ms) UNCHECKED_LOCKING
-{
-    cond_wait_until(&door->wake, &door->lock, due_ms * 1000000u);
-}
-
 /* The processor is left to others at once: what is expected may come from one of them. */
 static void
 look_for_expected(struct door *door) UNCHECKED_LOCKING
@@ -93,7 +87,7 @@ be_idle(struct door *door, uint64_t until_ms) UNCHECKED_LOCKING
     if (until_ms == UINT64_MAX)
         pthread_cond_wait(&door->wake, &door->lock.mutex);
     else
-        sleep_until(door, until_ms);
+        cond_wait_until_ms(&door->wake, &door->lock, until_ms);
     door->is_idle = false;
     if (door->is_expecting && !door->hurry)
         look_for_expected(door);
@@ -130,7 +124,7 @@ gather(struct door *door, struct gathering *g) UNCHECKED_LOCKING
     const uint64_t until_ns = clock_monotonic_ns() + patience_ns;
     door->gathered = g->wanted;
     while (door->gathered > 0 && !door->stopping &&
-           cond_wait_until(&door->wake, &door->lock, until_ns))
+           cond_wait_until_ns(&door->wake, &door->lock, until_ns))
         continue;
     door->gathered = 0;
     gathering_end(g, door->open.records);
@@ -191,7 +185,7 @@ pause_unless(struct door *door, uint64_t pause_ms, const bool *ended) UNCHECKED_
     const uint64_t until = clock_monotonic_ms() + pause_ms;
     lock_acquire(&door->lock);
     while (!*ended && clock_monotonic_ms() < until)
-        sleep_until(door, until);
+        cond_wait_until_ms(&door->wake, &door->lock, until);
     const bool goes_on = !*ended;
     lock_release(&door->lock);
     return goes_on;

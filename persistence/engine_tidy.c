@@ -114,7 +114,7 @@ wait_a_while(struct engine_tidy *t) UNCHECKED_LOCKING
     const uint64_t due = clock_monotonic_ms() + LOOK_MS;
     lock_acquire(&t->lock);
     while (!t->stopping && clock_monotonic_ms() < due)
-        cond_wait_until(&t->wake, &t->lock, due * 1000000u);
+        cond_wait_until_ms(&t->wake, &t->lock, due);
     const bool goes_on = !t->stopping;
     lock_release(&t->lock);
     return goes_on;

@@ -83,9 +83,19 @@ cond_init(pthread_cond_t *c)
     pthread_condattr_destroy(&attributes);
 }
 
-/* False when that moment has come; in nanoseconds, so not for what may be centuries away. */
+/* False when that moment has come. It may be centuries away: such a number of milliseconds is none
+ * of nanoseconds. */
 static inline bool
-cond_wait_until(pthread_cond_t *c, struct lock *l, uint64_t when_ns) REQUIRES(*l) UNCHECKED_LOCKING
+cond_wait_until_ms(pthread_cond_t *c, struct lock *l, uint64_t when_ms)
+    REQUIRES(*l) UNCHECKED_LOCKING
+{
+    const struct timespec until = { (time_t)(when_ms / 1000u), (long)(when_ms % 1000u) * 1000000L };
+    return pthread_cond_timedwait(c, &l->mutex, &until) == 0;
+}
+
+static inline bool
+cond_wait_until_ns(pthread_cond_t *c, struct lock *l, uint64_t when_ns)
+    REQUIRES(*l) UNCHECKED_LOCKING
 {
     const struct timespec until = { (time_t)(when_ns / 1000000000u),
                                     (long)(when_ns % 1000000000u) };

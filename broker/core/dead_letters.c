@@ -12,7 +12,6 @@
 #include "broker/core/route.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 /* Dead letters that are routed, appended and settled together. */
 #define SLICE 256
@@ -344,19 +343,10 @@ is_stopping(struct dead_letters *d)
     return stopping;
 }
 
-/* The lock is held. */
 static void
-sleep_ms(struct dead_letters *d, uint32_t ms) UNCHECKED_LOCKING
+sleep_ms(struct dead_letters *d, uint32_t ms) REQUIRES(d->lock)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&d->wake, &d->lock.mutex, &until);
+    cond_wait_until_ms(&d->wake, &d->lock, clock_monotonic_ms() + ms);
 }
 
 /* The store is behind: what is dead can wait where it is. */

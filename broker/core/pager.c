@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* What may wait to be written before publishers pause. */
 #define UNWRITTEN_MAX (32 * 1024 * 1024)
@@ -188,10 +187,7 @@ sleep_until_alarm(struct pager *p) UNCHECKED_LOCKING
         pthread_cond_wait(&p->wake, &p->lock.mutex);
         return;
     }
-    const uint64_t when_ms = p->alarms[0].when_ms;
-    const struct timespec until = { .tv_sec = (time_t)(when_ms / 1000),
-                                    .tv_nsec = (long)(when_ms % 1000) * 1000000 };
-    pthread_cond_timedwait(&p->wake, &p->lock.mutex, &until);
+    cond_wait_until_ms(&p->wake, &p->lock, p->alarms[0].when_ms);
 }
 
 /* Takes what has been asked for. False when it is time to stop. */

@@ -2,11 +2,8 @@
 
 #include "broker/admin/notify.h"
 #include "broker/base/clock.h"
-#include "broker/base/lock.h"
 #include "broker/base/log.h"
 #include "broker/session/server.h"
-
-#include <time.h>
 
 #define PERIOD_MS 1000u
 
@@ -35,11 +32,10 @@ pulse_is_fine(const struct server *s)
 }
 
 static void
-wait_until(struct pulse *p, uint64_t due_ms)
+wait_until(struct pulse *p, uint64_t due_ms) REQUIRES(p->lock)
 {
-    const struct timespec until = { (time_t)(due_ms / 1000u), (long)(due_ms % 1000u) * 1000000L };
     while (!p->is_stopping && clock_monotonic_ms() < due_ms)
-        pthread_cond_timedwait(&p->wake, &p->lock, &until);
+        cond_wait_until_ms(&p->wake, &p->lock, due_ms);
 }
 
 static void
@@ -69,12 +65,12 @@ pulse_run(void *argument)
         watchdog_ms > 0 && watchdog_ms / 2 < PERIOD_MS ? watchdog_ms / 2 + 1 : PERIOD_MS;
     bool was_fine = true;
     pthread_setname_np(pthread_self(), "pulse");
-    pthread_mutex_lock(&p->lock);
+    lock_acquire(&p->lock);
     while (!p->is_stopping) {
         beat(s, &was_fine);
         wait_until(p, clock_monotonic_ms() + period_ms);
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_release(&p->lock);
     return NULL;
 }
 
@@ -84,7 +80,7 @@ pulse_start(struct server *s)
     struct pulse *p = &s->pulse;
     for (unsigned i = 0; i < s->worker_count; i++)
         atomic_store(&s->workers[i].ticked_ms, clock_monotonic_ms());
-    pthread_mutex_init(&p->lock, NULL);
+    lock_init(&p->lock);
     cond_init(&p->wake);
     const int error = pthread_create(&p->thread, NULL, pulse_run, s);
     if (error != 0)
@@ -95,11 +91,11 @@ void
 pulse_stop(struct server *s)
 {
     struct pulse *p = &s->pulse;
-    pthread_mutex_lock(&p->lock);
+    lock_acquire(&p->lock);
     p->is_stopping = true;
     pthread_cond_signal(&p->wake);
-    pthread_mutex_unlock(&p->lock);
+    lock_release(&p->lock);
     pthread_join(p->thread, NULL);
     pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->lock);
+    lock_fini(&p->lock);
 }

@@ -8,8 +8,7 @@
  * makes a broker look dead.
  */
 
-#include <pthread.h>
-#include <stdbool.h>
+#include "broker/base/lock.h"
 
 struct mail;
 struct server;
@@ -18,7 +17,7 @@ struct server;
 
 struct pulse {
     pthread_t thread;
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t wake;
     bool is_stopping; /* Guarded by lock. */
 };

@@ -8,9 +8,8 @@
  */
 
 #include "broker/admin/columns.h"
+#include "broker/base/lock.h"
 #include "broker/net/loop.h"
-
-#include <pthread.h>
 
 struct server;
 struct worker;
@@ -28,7 +27,7 @@ struct survey_question {
 
 struct survey {
     pthread_mutex_t turn; /* Of those who ask; held while they wait. */
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t answered;
 
     /* Guarded by lock. */
