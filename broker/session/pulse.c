@@ -31,11 +31,16 @@ pulse_is_fine(const struct server *s)
     return oldest_tick(s) + PULSE_STALE_MS > clock_monotonic_ms();
 }
 
-static void
-wait_until(struct pulse *p, uint64_t due_ms) REQUIRES(p->lock)
+/* False when it is time to stop. */
+static bool
+wait_until(struct pulse *p, uint64_t due_ms)
 {
+    lock_acquire(&p->lock);
     while (!p->is_stopping && clock_monotonic_ms() < due_ms)
         cond_wait_until_ms(&p->wake, &p->lock, due_ms);
+    const bool goes_on = !p->is_stopping;
+    lock_release(&p->lock);
+    return goes_on;
 }
 
 static void
@@ -65,12 +70,9 @@ pulse_run(void *argument)
         watchdog_ms > 0 && watchdog_ms / 2 < PERIOD_MS ? watchdog_ms / 2 + 1 : PERIOD_MS;
     bool was_fine = true;
     pthread_setname_np(pthread_self(), "pulse");
-    lock_acquire(&p->lock);
-    while (!p->is_stopping) {
+    do
         beat(s, &was_fine);
-        wait_until(p, clock_monotonic_ms() + period_ms);
-    }
-    lock_release(&p->lock);
+    while (wait_until(p, clock_monotonic_ms() + period_ms));
     return NULL;
 }
 
