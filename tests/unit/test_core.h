@@ -54,6 +54,17 @@ assert_no_messages(void)
 
 /* Queues. */
 
+/* With the reference of whoever made it. */
+static inline void
+end_queue(struct queue *q)
+{
+    struct queue_remains remains = { 0 };
+    struct amqp_exception ex;
+    assert_true(queue_end(q, false, false, &remains, &ex));
+    queue_release_remains(q, &remains);
+    queue_unref(q);
+}
+
 static inline struct queue_spec
 spec_named(const char *name)
 {

@@ -1,26 +1,14 @@
 /* A queue alone: who gets which message, what goes back where, what limits do; and four threads
  * that do everything at once, after which every message must have ended exactly once. */
 
-#include "broker/base/mem.h"
-#include "broker/core/outbox.h"
-#include "broker/core/queue.h"
-#include "broker/core/vhost.h"
 #include "persistence/engine_sim.h"
+#include "tests/unit/test_core.h"
 #include "tests/unit/test_random.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
-
-static bool
-queue_take_ready(struct queue *q, struct entry *out, size_t *left)
-{
-    return queue_get(q, NULL, out, left) == GET_DONE;
-}
 
 struct bench {
     struct door *door;
@@ -58,11 +46,7 @@ bench_start(struct bench *b, const struct queue_arguments *arguments)
 static void
 bench_stop(struct bench *b)
 {
-    struct queue_remains remains = { 0 };
-    struct amqp_exception ex;
-    assert_true(queue_end(b->queue, false, false, &remains, &ex));
-    queue_release_remains(b->queue, &remains);
-    queue_unref(b->queue);
+    end_queue(b->queue);
     vhost_destroy(b->vhost);
     door_destroy(b->door);
     loop_fini(&b->loop);

@@ -39,12 +39,8 @@ setup(void **state)
 static void
 finish(void)
 {
-    struct queue_remains remains = { 0 };
-    struct amqp_exception ex;
     f.vhost->is_closing = true;
-    assert_true(queue_end(f.queue, false, false, &remains, &ex));
-    queue_release_remains(f.queue, &remains);
-    queue_unref(f.queue);
+    end_queue(f.queue);
     vhost_destroy(f.vhost);
     door_destroy(f.door);
 }

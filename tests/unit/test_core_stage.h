@@ -79,11 +79,7 @@ stage_open(struct stage *s, const struct queue_spec *spec)
 static inline void
 stage_end_queue(struct stage *s)
 {
-    struct queue_remains remains = { 0 };
-    struct amqp_exception ex;
-    assert_true(queue_end(s->queue, false, false, &remains, &ex));
-    queue_release_remains(s->queue, &remains);
-    queue_unref(s->queue);
+    end_queue(s->queue);
     s->queue = NULL;
 }
 

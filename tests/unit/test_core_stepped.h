@@ -45,12 +45,8 @@ stepped_open(struct stepped *s, struct sim_disk *disk, struct engine *engine,
 static inline void
 stepped_close(struct stepped *s)
 {
-    struct queue_remains remains = { 0 };
-    struct amqp_exception ex;
     pager_stop(s->pager);
-    assert_true(queue_end(s->queue, false, false, &remains, &ex));
-    queue_release_remains(s->queue, &remains);
-    queue_unref(s->queue);
+    end_queue(s->queue);
     vhost_destroy(s->vhost);
     door_destroy(s->door);
     pager_destroy(s->pager);
