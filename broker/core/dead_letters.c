@@ -77,7 +77,7 @@ dead_letters_post(struct dead_letters *d, struct queue *q, struct dead *dead, si
         return;
     }
     for (size_t i = 0; i < count; i++)
-        message_unref(dead[i].entry.message);
+        entry_unref(&dead[i].entry);
     mem_free(dead);
 }
 
@@ -293,7 +293,7 @@ bury(struct queue *q, const struct dead *items, size_t count)
     lock_release(&q->lock);
     effects_fini(&settled);
     for (size_t i = 0; i < count; i++)
-        message_unref(items[i].entry.message);
+        entry_unref(&items[i].entry);
 }
 
 static void
@@ -466,7 +466,7 @@ dead_letters_stop(struct dead_letters *d)
     while (!list_is_empty(&d->retried)) {
         struct batch_of_dead *b = LIST_CONTAINER(d->retried.next, struct batch_of_dead, link);
         for (size_t i = 0; i < b->count; i++)
-            message_unref(b->items[i].entry.message);
+            entry_unref(&b->items[i].entry);
         list_unlink(&b->link);
         queue_unref(b->queue);
         mem_free(b->items);

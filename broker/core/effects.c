@@ -80,8 +80,7 @@ effects_add_settled(struct effects *x, const struct entry *e)
         return;
     struct effect *effect = &x->by_level[e->priority].effect;
     effect->log = e->priority;
-    effect->count +=
-        settled_runs_add(&effect->payload, e->sequence, (uint32_t)e->message->body_size);
+    effect->count += settled_runs_add(&effect->payload, e->sequence, (uint32_t)entry_body_size(e));
 }
 
 static uint64_t

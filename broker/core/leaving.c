@@ -6,13 +6,15 @@
 #include "broker/core/vhost.h"
 
 void
-leaving_add(struct leaving *l, struct message *m)
+leaving_add(struct leaving *l, const struct entry *e)
 {
+    if (e->is_absent)
+        return;
     if (l->message_count == l->message_capacity) {
         l->message_capacity = l->message_capacity == 0 ? 16 : l->message_capacity * 2;
         l->messages = mem_resize(l->messages, l->message_capacity * sizeof(struct message *));
     }
-    l->messages[l->message_count++] = m;
+    l->messages[l->message_count++] = e->message;
 }
 
 void

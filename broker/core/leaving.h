@@ -34,7 +34,8 @@ struct leaving {
     size_t dead_capacity;
 };
 
-void leaving_add(struct leaving *l, struct message *m);
+/* Takes over the message of the entry, if it has one. */
+void leaving_add(struct leaving *l, const struct entry *e);
 void leaving_add_dead(struct leaving *l, const struct entry *e, enum death_reason reason);
 
 /* Hands the dead over to be dead-lettered. Under the queue's lock: else what dies next may come

@@ -138,7 +138,7 @@ queue_die(struct queue *q, const struct entry *e, enum death_reason reason, stru
     }
     deliveries_forget(q, e->sequence);
     effects_add_settled(settled, e);
-    leaving_add(leaving, e->message);
+    leaving_add(leaving, e);
 }
 
 void
@@ -187,7 +187,7 @@ queue_take(struct queue *q)
     struct ready *r = front_level(q);
     const struct entry e = ready_take(r);
     q->ready_count--;
-    q->ready_octets -= e.message->body_size;
+    q->ready_octets -= entry_body_size(&e);
     if (ready_runs_low(r))
         want_paged(q, r);
     return e;
@@ -198,7 +198,7 @@ queue_put_back(struct queue *q, const struct entry *e)
 {
     ready_return(queue_level_of(q, e), e);
     q->ready_count++;
-    q->ready_octets += e->message->body_size;
+    q->ready_octets += entry_body_size(e);
 }
 
 static bool
@@ -378,7 +378,7 @@ release_levels(struct queue *q, struct ready *levels, struct effects *settled)
                 deliveries_forget(q, e.sequence);
                 lock_release(&q->lock);
             }
-            message_unref(e.message);
+            entry_unref(&e);
         }
         ready_fini(&levels[level]);
     }

@@ -157,7 +157,7 @@ dies(void *context, const struct entry *e)
     struct sweep *s = context;
     const size_t dead = s->leaving.dead_count;
     s->queue->ready_count--;
-    s->queue->ready_octets -= e->message->body_size;
+    s->queue->ready_octets -= entry_body_size(e);
     queue_die(s->queue, e, DEATH_EXPIRED, &s->settled, &s->leaving);
     if (!e->is_durable)
         return;
@@ -356,7 +356,7 @@ sweep_written_page(struct sweep *s, struct due_range *range, unsigned level,
         return;
     if (p->version != version) {
         for (size_t i = 0; i < count; i++)
-            leaving_add(&s->leaving, entries[i].message);
+            leaving_add(&s->leaving, &entries[i]);
         mem_free(entries);
         return;
     }
@@ -371,7 +371,7 @@ sweep_unwritten_page(struct sweep *s, struct due_range *range, struct paged *p, 
 {
     const size_t count = page->entry_count - page->taken;
     for (size_t i = 0; i < page->taken; i++)
-        leaving_add(&s->leaving, page->entries[i].message);
+        leaving_add(&s->leaving, &page->entries[i]);
     memmove(page->entries, page->entries + page->taken, count * sizeof(page->entries[0]));
     const size_t kept = page_sift(s, range, page->entries, count);
     p->others -= count - kept;

@@ -94,7 +94,7 @@ page_out(struct queue *q, struct ready *r, struct ready_block *b, struct leaving
             if (p->records++ == 0)
                 p->first = e->sequence;
             p->last = e->sequence;
-            leaving_add(leaving, e->message);
+            leaving_add(leaving, e);
             continue;
         }
         if (page == NULL) {

@@ -55,7 +55,7 @@ queue_settle(struct queue *q, const struct settle *items, size_t count)
     effects_fini(&settled);
     for (size_t i = 0; i < count; i++)
         if (!dead_letters || !items[i].is_rejected)
-            message_unref(items[i].entry.message);
+            entry_unref(&items[i].entry);
     leaving_release(&leaving);
     return ticket;
 }
@@ -71,7 +71,7 @@ static void
 put_back_or_drop(struct queue *q, const struct entry *e, struct leaving *leaving)
 {
     if (atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        leaving_add(leaving, e->message);
+        leaving_add(leaving, e);
         return;
     }
     queue_put_back(q, e);
