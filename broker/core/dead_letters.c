@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
+#include "broker/core/dead_recall.h"
 #include "broker/core/death.h"
 #include "broker/core/effects.h"
 #include "broker/core/message_properties.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 
 /* Dead letters that are routed, appended and settled together. */
-#define SLICE 256
+#define SLICE DEAD_SLICE
 #define RETRY_MS 1000u
 #define FULL_WAIT_MS 2u
 
@@ -310,7 +311,10 @@ try_later(struct dead_letters *d, struct queue *q, const struct dead *item)
         list_push(&d->retried, &b->link);
     }
     b->items = mem_resize(b->items, (b->count + 1) * sizeof(*b->items));
-    b->items[b->count++] = *item;
+    b->items[b->count] = *item;
+    if (item->was_absent)
+        message_unref(entry_part(&b->items[b->count].entry));
+    b->count++;
 }
 
 static void
@@ -363,10 +367,11 @@ wait_for_store(struct dead_letters *d)
 static void
 move_batch(struct dead_letters *d, struct batch_of_dead *b)
 {
-    for (size_t from = 0; from < b->count; from += SLICE) {
-        const size_t left = b->count - from;
+    for (size_t from = 0; from < b->count;) {
+        const size_t count = dead_slice(b->items + from, b->count - from);
         wait_for_store(d);
-        move_slice(d, b->queue, b->items + from, left < SLICE ? left : SLICE);
+        move_slice(d, b->queue, b->items + from, dead_recall(b->queue, b->items + from, count));
+        from += count;
     }
     queue_unref(b->queue);
     mem_free(b->items);

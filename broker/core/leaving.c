@@ -24,7 +24,7 @@ leaving_add_dead(struct leaving *l, const struct entry *e, enum death_reason rea
         l->dead_capacity = l->dead_capacity == 0 ? 16 : l->dead_capacity * 2;
         l->dead = mem_resize(l->dead, l->dead_capacity * sizeof(*l->dead));
     }
-    l->dead[l->dead_count++] = (struct dead){ *e, reason };
+    l->dead[l->dead_count++] = (struct dead){ .entry = *e, .reason = reason };
 }
 
 void

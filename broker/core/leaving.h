@@ -23,6 +23,7 @@ enum death_reason {
 struct dead {
     struct entry entry; /* With its reference; its record is still alive. */
     enum death_reason reason;
+    bool was_absent; /* Its message was read for its being moved. */
 };
 
 struct leaving {

@@ -115,13 +115,24 @@ want_paged(struct queue *q, struct ready *r)
     queue_ask_pager(q);
 }
 
+static void
+want_absent(struct queue *q, struct ready *r)
+{
+    if (r->absent.is_wanted || r->absent.is_broken)
+        return;
+    r->absent.is_wanted = true;
+    queue_ask_pager(q);
+}
+
 /* The message whose turn is next, or NULL if it has to be read back first. */
 static const struct entry *
 front_in_memory(struct queue *q)
 {
     struct ready *r = front_level(q);
     const struct entry *e = ready_front(r);
-    if (e == NULL)
+    if (e == NULL && ready_front_is_absent(r))
+        want_absent(q, r);
+    else if (e == NULL)
         want_paged(q, r);
     return e;
 }
@@ -186,10 +197,13 @@ queue_take(struct queue *q)
 {
     struct ready *r = front_level(q);
     const struct entry e = ready_take(r);
+    ASSERT(!e.is_absent);
     q->ready_count--;
     q->ready_octets -= entry_body_size(&e);
     if (ready_runs_low(r))
         want_paged(q, r);
+    if (ready_absent_runs_low(r))
+        want_absent(q, r);
     return e;
 }
 
@@ -278,6 +292,16 @@ queue_restore_watermark(struct queue *q, uint64_t sequence)
     };
 }
 
+/* What is next is not in memory, and cannot be read. */
+static bool
+front_is_broken(struct queue *q)
+{
+    const struct ready *r = front_level(q);
+    if (ready_front(r) != NULL)
+        return false;
+    return ready_front_is_absent(r) ? r->absent.is_broken : r->paged.is_broken;
+}
+
 enum get_outcome
 queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *left)
 {
@@ -292,9 +316,7 @@ queue_get(struct queue *q, struct getter *getter, struct entry *out, size_t *lef
     else if (q->ready_count > 0 && queue_front_is_ready(q, &leaving))
         outcome = GET_DONE;
     else if (q->ready_count > 0)
-        outcome = front_level(q)->paged.is_broken && ready_front(front_level(q)) == NULL
-                      ? GET_BROKEN
-                      : GET_LATER;
+        outcome = front_is_broken(q) ? GET_BROKEN : GET_LATER;
     if (outcome == GET_DONE) {
         *out = queue_take(q);
         q->unacked_count++;

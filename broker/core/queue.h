@@ -173,12 +173,15 @@ queue_delivery_count(const struct queue *q, const struct entry *e)
 void queue_forget_deliveries(struct queue *q, const struct dead *items, size_t count);
 void queue_note_moved(struct queue *q, const struct dead *items, size_t count, uint64_t ticket);
 
+/* Whether an entry with a committed record may be absent: somebody would read it again. */
+bool queue_can_recall(const struct queue *q);
+
 /* One delivery that is over. */
 struct settle {
     struct queue *queue;
     struct consumer *consumer; /* NULL if cancelled meanwhile, or for basic.get. */
     bool is_rejected;          /* Not wanted, rather than done with. */
-    struct entry entry;
+    struct entry entry;        /* May be absent. */
 };
 
 /* Acknowledged, or rejected without requeue, or sent without need for either: the entries are

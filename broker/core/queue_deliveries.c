@@ -12,7 +12,7 @@ struct kept_count {
     uint64_t sequence;
     uint32_t count;
     struct door_place place; /* Of the row that was put last. */
-    bool is_paged;           /* So is the message. One that comes back stays in memory. */
+    bool is_paged;           /* So is the message, as part of a stretch; not one that came back. */
 };
 
 static bool

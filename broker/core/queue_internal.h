@@ -96,6 +96,12 @@ void queue_drop_overflow(struct queue *q, struct leaving *leaving);
 /* Lets go of what is in memory beyond the budget, as far as this queue can help. */
 void queue_shed(struct queue *q, struct leaving *leaving);
 
+/* The pager's: reads messages of absent entries that are wanted. False if none are. */
+bool queue_recall(struct queue *q);
+
+/* What is next in the queue cannot be read. */
+void queue_log_broken(const struct queue *q);
+
 /* Asks the pager to look at the queue. */
 void queue_ask_pager(struct queue *q);
 

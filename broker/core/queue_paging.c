@@ -384,11 +384,10 @@ fetch_install(struct fetch *f, struct ready *r, size_t *records, size_t *others)
     ready_join(r);
 }
 
-static void
-note_broken(struct queue *q, struct paged *p)
+void
+queue_log_broken(const struct queue *q)
 {
     char name[300];
-    p->is_broken = true; /* Whoever waits for the front is told when the queue is resumed. */
     log_error("queue.broken",
               "queue=\"%s\" ready=%zu msg=\"its next message cannot be read: nothing of this "
               "queue is delivered until it is purged, or the broker is started on a sound store; "
@@ -407,8 +406,9 @@ fetch_finish(struct fetch *f)
     struct ready *r = &q->levels[f->level];
     if (r->paged.version == f->version) {
         r->paged.is_wanted = false;
+        r->paged.is_broken = f->failed; /* Whoever waits for the front is told when it goes on. */
         if (f->failed)
-            note_broken(q, &r->paged);
+            queue_log_broken(q);
         else
             fetch_install(f, r, &records, &others);
         queue_resume(q, &leaving);
@@ -469,7 +469,8 @@ queue_page(struct queue *q)
     int pages = 0;
     while (pages < PAGES_A_TURN && write_page(q))
         pages++;
-    goes_on = fetch_once(q) || pages == PAGES_A_TURN;
+    const bool has_recalled = queue_recall(q);
+    goes_on = fetch_once(q) || has_recalled || pages == PAGES_A_TURN;
     free_dead_pages(q);
     if (goes_on) {
         lock_acquire(&q->lock);

@@ -3,7 +3,6 @@
 #include "broker/base/mem.h"
 #include "broker/base/panic.h"
 
-#define RETURNED_CAPACITY_KEPT 64
 #define FIRST_BLOCK_ENTRIES 6u
 /* The head keeps at most so much when the rest is paged, and less if there is little memory for all
  * queues. Below twice that it is filled up. */
@@ -93,57 +92,47 @@ ready_append(struct ready *r, const struct entry *e, uint64_t ticket)
 void
 ready_return(struct ready *r, const struct entry *e)
 {
-    if (r->returned_count == r->returned_capacity) {
-        r->returned_capacity = r->returned_capacity == 0 ? 16 : r->returned_capacity * 2;
-        r->returned = mem_resize(r->returned, r->returned_capacity * sizeof(*r->returned));
+    if (e->is_absent) {
+        entry_heap_add(&r->absent.entries, e);
+        r->absent.is_broken = false; /* It may be before the one that cannot be read. */
+        return;
     }
-    size_t at = r->returned_count++;
-    while (at > 0 && r->returned[(at - 1) / 2].sequence > e->sequence) {
-        r->returned[at] = r->returned[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    r->returned[at] = *e;
+    entry_heap_add(&r->returned, e);
+    r->returned_octets += message_cost(e->message);
+}
+
+bool
+ready_front_is_absent(const struct ready *r)
+{
+    const struct entry_heap *absent = &r->absent.entries;
+    return absent->count > 0 &&
+           (r->returned.count == 0 || absent->items[0].sequence < r->returned.items[0].sequence);
 }
 
 const struct entry *
 ready_front(const struct ready *r)
 {
-    if (r->returned_count > 0)
-        return &r->returned[0];
+    if (ready_front_is_absent(r))
+        return NULL;
+    if (r->returned.count > 0)
+        return &r->returned.items[0];
     return r->head.count > 0 ? &r->head.first->entries[r->head.first->first] : NULL;
 }
 
 static struct entry
 returned_take(struct ready *r)
 {
-    const struct entry front = r->returned[0];
-    const struct entry last = r->returned[--r->returned_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = at * 2 + 1;
-        if (child >= r->returned_count)
-            break;
-        if (child + 1 < r->returned_count &&
-            r->returned[child + 1].sequence < r->returned[child].sequence)
-            child++;
-        if (r->returned[child].sequence >= last.sequence)
-            break;
-        r->returned[at] = r->returned[child];
-        at = child;
-    }
-    r->returned[at] = last;
-    if (r->returned_count == 0 && r->returned_capacity > RETURNED_CAPACITY_KEPT) {
-        mem_free(r->returned);
-        r->returned = NULL;
-        r->returned_capacity = 0;
-    }
+    const struct entry front = entry_heap_take(&r->returned);
+    r->returned_octets -= message_cost(front.message);
     return front;
 }
 
 struct entry
 ready_take(struct ready *r)
 {
-    if (r->returned_count > 0)
+    if (ready_front_is_absent(r))
+        return entry_heap_take(&r->absent.entries);
+    if (r->returned.count > 0)
         return returned_take(r);
     ASSERT(r->head.count > 0);
     struct ready_block *b = r->head.first;
@@ -163,6 +152,12 @@ bool
 ready_runs_low(const struct ready *r)
 {
     return paged_count(&r->paged) > 0 && r->head.octets < 2 * head_octets_kept();
+}
+
+bool
+ready_absent_runs_low(const struct ready *r)
+{
+    return r->absent.entries.count > 0 && r->returned_octets < head_octets_kept();
 }
 
 /* While nothing is paged: what the head need not keep becomes the tail. */
@@ -215,20 +210,21 @@ ready_join(struct ready *r)
 }
 
 static void
-returned_remove(struct ready *r, const struct ready_removal *removal)
+heap_remove(struct entry_heap *h, uint64_t *octets, const struct ready_removal *removal)
 {
-    struct entry *kept = r->returned;
-    const size_t count = r->returned_count;
-    r->returned = NULL;
-    r->returned_count = 0;
-    r->returned_capacity = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (removal->goes(removal->context, &kept[i]))
-            removal->gone(removal->context, &kept[i]);
-        else
-            ready_return(r, &kept[i]);
+    size_t kept = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        const struct entry e = h->items[i];
+        if (!removal->goes(removal->context, &e)) {
+            h->items[kept++] = e;
+            continue;
+        }
+        if (!e.is_absent)
+            *octets -= message_cost(e.message);
+        removal->gone(removal->context, &e);
     }
-    mem_free(kept);
+    if (kept < h->count)
+        entry_heap_mend(h, kept);
 }
 
 /* Closes the gaps. */
@@ -280,8 +276,11 @@ blocks_remove(struct ready_blocks *blocks, uint64_t first, uint64_t last,
 void
 ready_remove(struct ready *r, uint64_t first, uint64_t last, const struct ready_removal *removal)
 {
-    if (r->returned_count > 0)
-        returned_remove(r, removal);
+    heap_remove(&r->returned, &r->returned_octets, removal);
+    const size_t absent = r->absent.entries.count;
+    heap_remove(&r->absent.entries, &r->returned_octets, removal);
+    if (r->absent.entries.count < absent)
+        r->absent.is_broken = false; /* That one may have gone. */
     blocks_remove(&r->head, first, last, removal);
     blocks_remove(&r->tail, first, last, removal);
     if (r->head.count == 0)
@@ -300,6 +299,7 @@ ready_fini(struct ready *r)
 {
     blocks_fini(&r->head);
     blocks_fini(&r->tail);
-    mem_free(r->returned);
+    entry_heap_fini(&r->returned);
+    entry_heap_fini(&r->absent.entries);
     *r = (struct ready){ 0 };
 }

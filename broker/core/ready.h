@@ -6,14 +6,15 @@
  *
  *     returned  <  head  <  paged  <  tail
  *
- * Returned ones lie in a small heap. Head and tail are runs of blocks in memory; what lies between
- * them is paged: only known by number, and read back when its turn comes near. New messages go to
+ * Returned ones lie in two heaps, those whose messages are in memory, and those that are absent:
+ * their records are read when their turn comes near. Head and tail are runs of blocks in memory;
+ * what lies between them is paged: only known by number, and read back likewise. New messages go to
  * the tail, or to the head while nothing is paged. What is taken comes from the front, so every
  * returned sequence is lower than all in the head, and order needs no search. A zeroed struct is
  * empty and owns nothing. Guarded by the queue's lock.
  */
 
-#include "broker/core/entry.h"
+#include "broker/core/entry_heap.h"
 #include "broker/core/paged.h"
 
 #include <stddef.h>
@@ -39,10 +40,17 @@ struct ready_blocks {
     uint64_t octets; /* What holding their messages costs. */
 };
 
+/* Entries that came back, and whose messages are not in memory. */
+struct ready_absent {
+    struct entry_heap entries;
+    bool is_wanted; /* Those at the front, in memory. */
+    bool is_broken; /* The first one cannot be read. */
+};
+
 struct ready {
-    struct entry *returned; /* Binary heap, lowest sequence first. */
-    size_t returned_count;
-    size_t returned_capacity;
+    struct entry_heap returned;
+    uint64_t returned_octets; /* What holding their messages costs. */
+    struct ready_absent absent;
     struct ready_blocks head;
     struct paged paged;
     struct ready_blocks tail;
@@ -51,7 +59,8 @@ struct ready {
 static inline size_t
 ready_count(const struct ready *r)
 {
-    return r->returned_count + r->head.count + paged_count(&r->paged) + r->tail.count;
+    return r->returned.count + r->absent.entries.count + r->head.count + paged_count(&r->paged) +
+           r->tail.count;
 }
 
 /* The sequence must be above all that were ever appended. `ticket` is that of its record, or 0. */
@@ -63,11 +72,17 @@ void ready_return(struct ready *r, const struct entry *e);
 /* The entry at the front, or NULL if it is not in memory. Stays until the next change. */
 const struct entry *ready_front(const struct ready *r);
 
-/* Removes the front; it must be in memory. */
+/* Whether the entry at the front is an absent one. */
+bool ready_front_is_absent(const struct ready *r);
+
+/* Removes the front; it must not be paged. */
 struct entry ready_take(struct ready *r);
 
 /* Whether what is paged should be read back now: little is left before it. */
 bool ready_runs_low(const struct ready *r);
+
+/* The same for what came back and is absent. */
+bool ready_absent_runs_low(const struct ready *r);
 
 /* Moves the oldest block of the tail out and returns it, for the caller to page; the head keeps
  * enough to go on with. NULL if there is none, or not all of it is committed. */
@@ -85,7 +100,7 @@ struct ready_removal {
     void *context;
 };
 
-/* Removes entries in memory with sequences from `first` to `last`. */
+/* Removes entries that are not paged with sequences from `first` to `last`. */
 void ready_remove(struct ready *r, uint64_t first, uint64_t last,
                   const struct ready_removal *removal);
 

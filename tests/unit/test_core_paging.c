@@ -27,7 +27,9 @@ struct model {
     unsigned levels;
     uint32_t last_number;
     struct entry out[OUT_MAX];
+    uint32_t out_numbers[OUT_MAX];
     size_t out_count;
+    size_t parted;     /* Deliveries that let go of their messages. */
     size_t paged_most; /* Ever seen. */
 };
 
@@ -170,17 +172,34 @@ get_some(void)
         assert_int_equal(e.redelivered, m.redelivered);
         assert_int_equal(e.is_durable, stage.queue->durable && is_persistent(m.number));
         check_watermark(&e);
+        model.out_numbers[model.out_count] = m.number;
         model.out[model.out_count++] = e;
     }
 }
 
 static struct entry
-take_out(void)
+take_out(uint32_t *number)
 {
     const size_t which = random_below(&dice, model.out_count);
     const struct entry e = model.out[which];
+    *number = model.out_numbers[which];
     model.out[which] = model.out[--model.out_count];
+    model.out_numbers[which] = model.out_numbers[model.out_count];
     return e;
+}
+
+/* Those that the store has let go of their messages, as on a channel when memory is short. */
+static void
+part_some(void)
+{
+    for (size_t i = 0; i < model.out_count; i++) {
+        struct entry *e = &model.out[i];
+        if (!e->is_durable || e->is_absent || random_below(&dice, 4) == 0 ||
+            !shelf_has(&stage.shelf, stage.queue->log + e->priority, e->sequence))
+            continue;
+        message_unref(entry_part(e));
+        model.parted++;
+    }
 }
 
 static void
@@ -188,8 +207,9 @@ settle_some(void)
 {
     struct settle items[OUT_MAX];
     const size_t count = random_below(&dice, model.out_count + 1);
+    uint32_t number;
     for (size_t i = 0; i < count; i++)
-        items[i] = (struct settle){ .queue = stage.queue, .entry = take_out() };
+        items[i] = (struct settle){ .queue = stage.queue, .entry = take_out(&number) };
     queue_settle(stage.queue, items, count);
 }
 
@@ -201,12 +221,13 @@ requeue_some(void)
     if (model_ready() + count > READY_MAX)
         return;
     for (size_t i = 0; i < count; i++) {
-        const struct entry e = take_out();
+        uint32_t number;
+        const struct entry e = take_out(&number);
         departures[i] = (struct departure){
             .queue = stage.queue,
             .delivery = { .queue = stage.queue, .entry = e },
         };
-        model_insert(e.priority, (struct model_message){ message_number(e.message), true });
+        model_insert(e.priority, (struct model_message){ number, true });
     }
     queue_depart(stage.queue, departures, count);
 }
@@ -230,6 +251,8 @@ random_step(bool grows)
         settle_some();
     else if (choice < 950)
         requeue_some();
+    else if (choice < 970)
+        part_some();
     else if (choice < 990)
         shelf_hold(&stage.shelf, random_below(&dice, 2) == 0);
     else if (choice < 992)
@@ -307,8 +330,8 @@ run(const char *test, bool durable, uint64_t max_length, int steps)
             settle_some();
     }
     shelf_hold(&stage.shelf, false);
-    printf("%u messages, %zu paged at most, %zu left\n", model.last_number, model.paged_most,
-           model_ready());
+    printf("%u messages, %zu paged at most, %zu deliveries without messages, %zu left\n",
+           model.last_number, model.paged_most, model.parted, model_ready());
     assert_true(model.paged_most > 0);
     stage_close(&stage);
     if (durable)

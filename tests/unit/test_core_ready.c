@@ -43,6 +43,20 @@ append(struct ready *r, struct model *m)
     m->ready[m->ready_count++] = e.sequence;
 }
 
+/* An absent front gets its message, and is in its place again. */
+static void
+recall(struct ready *r, uint64_t expected)
+{
+    if (!ready_front_is_absent(r))
+        return;
+    assert_null(ready_front(r));
+    struct entry e = ready_take(r);
+    assert_true(e.is_absent);
+    assert_int_equal(e.sequence, expected);
+    entry_rejoin(&e, message);
+    ready_return(r, &e);
+}
+
 static void
 take(struct ready *r, struct model *m)
 {
@@ -51,6 +65,7 @@ take(struct ready *r, struct model *m)
         return;
     }
     qsort(m->ready, m->ready_count, sizeof(m->ready[0]), order);
+    recall(r, m->ready[0]);
     assert_int_equal(ready_front(r)->sequence, m->ready[0]);
     const struct entry e = ready_take(r);
     assert_int_equal(e.sequence, m->ready[0]);
@@ -65,7 +80,9 @@ give_back(struct ready *r, struct model *m)
     if (m->taken_count == 0)
         return;
     const size_t which = random_below(&dice, m->taken_count);
-    const struct entry e = { .sequence = m->taken[which], .message = message };
+    struct entry e = { .sequence = m->taken[which], .message = message, .is_durable = true };
+    if (random_below(&dice, 2) == 0)
+        (void)entry_part(&e);
     ready_return(r, &e);
     m->taken[which] = m->taken[--m->taken_count];
     m->ready[m->ready_count++] = e.sequence;
@@ -169,7 +186,7 @@ restore_some(struct ready *r, struct paging *p)
 static void
 take_paged(struct ready *r, struct paging *p)
 {
-    if (p->model.ready_count > 0 && ready_front(r) == NULL) {
+    if (p->model.ready_count > 0 && ready_front(r) == NULL && !ready_front_is_absent(r)) {
         assert_true(p->paged_count > 0); /* It is the front that is paged. */
         assert_true(ready_runs_low(r));
         while (ready_front(r) == NULL)

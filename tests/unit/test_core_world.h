@@ -65,6 +65,7 @@ struct copy {
     uint32_t safe_deliveries; /* The next one will leave this at least. */
     uint64_t counted;         /* The ticket of the count. */
     struct entry entry;       /* While it is out. */
+    bool was_absent;
     struct consumer *consumer;
 };
 
@@ -130,6 +131,7 @@ struct world {
     size_t size_max; /* Of bodies. */
     uint64_t crashes;
     uint64_t delivered;
+    uint64_t parted; /* Deliveries that let go of their messages. */
     bool is_traced;
 };
 

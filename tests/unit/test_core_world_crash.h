@@ -66,7 +66,7 @@ forget_entries(void)
     struct delivery d;
     for (uint32_t i = 0; i < world.copy_count; i++)
         if (world.copies[i].state == COPY_OUT)
-            message_unref(world.copies[i].entry.message);
+            entry_unref(&world.copies[i].entry);
     for (size_t i = 0; i < CONSUMERS; i++)
         if (world.consumers[i].is_active)
             queue_unref(world.consumers[i].consumer.queue);
