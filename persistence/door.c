@@ -250,6 +250,15 @@ door_committed(const struct door *door)
     return atomic_load(&door->committed);
 }
 
+uint64_t
+door_last_ticket(struct door *door)
+{
+    lock_acquire(&door->lock);
+    const uint64_t ticket = door->round_open - (door->open.count == 0);
+    lock_release(&door->lock);
+    return ticket;
+}
+
 bool
 door_has_failed(const struct door *door)
 {

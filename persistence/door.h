@@ -131,6 +131,9 @@ struct door_counters {
 extern const double door_commit_bounds[DOOR_COMMIT_BOUNDS]; /* Seconds. */
 const struct door_counters *door_counters(const struct door *door);
 
+/* The ticket of whatever was pushed last: once that is committed, so is all of it. Any thread. */
+uint64_t door_last_ticket(struct door *door);
+
 /* Octets that have been pushed and are not committed. Any thread. */
 uint64_t door_bytes_pending(const struct door *door);
 

@@ -131,15 +131,16 @@ depart(struct departure *departures, size_t count)
 }
 
 static struct departure
-departure_of(struct channel *ch, const struct unacked_item *item)
+departure_of(struct channel *ch, struct unacked_item *item)
 {
+    channel_shed_item(ch, item);
     if (item->from_consumer && ch->shares_credit)
         shared_credit_give(&ch->shared);
     return (struct departure){ .queue = item->settle.queue, .delivery = item->settle };
 }
 
 void
-channel_requeue(struct channel *ch, const struct unacked_item *item)
+channel_requeue(struct channel *ch, struct unacked_item *item)
 {
     struct departure departure = departure_of(ch, item);
     depart(&departure, 1);

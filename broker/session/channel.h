@@ -35,6 +35,15 @@ struct publish {
     struct message *message; /* NULL while there is no header, and if the content is dropped. */
 };
 
+/* Deliveries of a channel by tag: what has been seen to so that messages may leave memory. */
+struct shed_state {
+    uint64_t done;   /* Up to this one they have let go, if they can. */
+    uint64_t safe;   /* Up to this one their records are committed, */
+    uint64_t next;   /* and up to this one once `ticket` is. */
+    uint64_t ticket; /* 0: of nothing yet. */
+    uint64_t octets; /* Delivered since `next`, while memory was short. */
+};
+
 struct channel {
     struct map_node by_number;
     struct connection *connection;
@@ -49,6 +58,7 @@ struct channel {
 
     uint64_t delivery_tag; /* The last one given. */
     struct unacked unacked;
+    struct shed_state shed;
     struct list consumers;       /* In the order in which they came. */
     struct map consumers_by_tag; /* The same. */
     uint32_t prefetch;           /* For consumers to come; 0: unlimited. */
@@ -123,6 +133,16 @@ void channel_send_content(struct channel *ch, const union amqp_method *m, struct
 /* One delivery to a consumer of this channel. */
 void channel_deliver(struct channel *ch, struct consumer *consumer, const struct entry *e);
 
+/* Deliveries whose records are committed let go of their messages while memory is short: of the
+ * oldest, as much as is too much, and no more than `items_max`. Returns how many were looked at. */
+size_t channel_shed(struct channel *ch, size_t items_max);
+
+/* A delivery has become unacked. */
+void channel_add_unacked(struct channel *ch, const struct unacked_item *item);
+
+/* The same for one that is about to go back to its queue. */
+void channel_shed_item(const struct channel *ch, struct unacked_item *item);
+
 /* Settles one item: its batch goes to the queue. */
 void channel_settle(struct channel *ch, const struct unacked_item *item);
 
@@ -140,7 +160,7 @@ void channel_drop_replies(struct channel *ch);
 
 /* Unacked deliveries go back to their places, marked as redelivered: one that was taken from the
  * list, or all up to a tag. */
-void channel_requeue(struct channel *ch, const struct unacked_item *item);
+void channel_requeue(struct channel *ch, struct unacked_item *item);
 void channel_requeue_up_to(struct channel *ch, uint64_t up_to);
 
 /* A method with all its fields zero but those named. */

@@ -119,12 +119,12 @@ channel_deliver(struct channel *ch, struct consumer *consumer, const struct entr
     if (consumer->no_ack)
         batch_settle(ch->connection->worker, &settle);
     else
-        unacked_push(&ch->unacked, &(struct unacked_item){
-                                       .tag = tag,
-                                       .settle = settle,
-                                       .sent_ms = ch->connection->worker->loop.now_ms,
-                                       .from_consumer = true,
-                                   });
+        channel_add_unacked(ch, &(struct unacked_item){
+                                    .tag = tag,
+                                    .settle = settle,
+                                    .sent_ms = ch->connection->worker->loop.now_ms,
+                                    .from_consumer = true,
+                                });
     if (consumer->encoded >= consumer->queue->window / 2) {
         if (consumer->no_ack)
             batch_flush(ch->connection->worker); /* The settlement must not come after this. */

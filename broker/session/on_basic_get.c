@@ -26,11 +26,11 @@ reply_get_ok(struct channel *ch, struct queue *q, const struct entry *e, size_t 
     if (no_ack)
         batch_settle(ch->connection->worker, &settle);
     else
-        unacked_push(&ch->unacked, &(struct unacked_item){
-                                       .tag = tag,
-                                       .settle = settle,
-                                       .sent_ms = ch->connection->worker->loop.now_ms,
-                                   });
+        channel_add_unacked(ch, &(struct unacked_item){
+                                    .tag = tag,
+                                    .settle = settle,
+                                    .sent_ms = ch->connection->worker->loop.now_ms,
+                                });
 }
 
 /* Sends the answer, or raises the exception; false if it has to wait, and the getter will hear

@@ -12,6 +12,7 @@ pulse_deliver(struct mail *mail)
 {
     struct worker *w = LIST_CONTAINER(mail, struct worker, tick_mail);
     atomic_store_explicit(&w->ticked_ms, w->loop.now_ms, memory_order_relaxed);
+    worker_shed(w);
 }
 
 static uint64_t

@@ -29,7 +29,7 @@ void pulse_stop(struct server *s);
 /* Every worker has taken a tick within PULSE_STALE_MS. Any thread, while the pulse goes. */
 bool pulse_is_fine(const struct server *s);
 
-/* The mail of a worker. */
+/* The mail of a worker, which also does what is to be done once a second. */
 void pulse_deliver(struct mail *mail);
 
 #endif

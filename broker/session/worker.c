@@ -16,6 +16,8 @@
 #define ALARM_CHECK_MS 50
 #define HOUSEKEEPING_MS 60000
 #define STOP_TIMEOUT_MS 5000
+/* Deliveries that let go of their messages in one turn. */
+#define SHED_A_TURN 8192u
 
 static void
 stop_if_empty(struct worker *w)
@@ -154,6 +156,36 @@ check_timeouts(struct connection *c, uint64_t now_ms, uint64_t timeout_ms)
         channel_check_timeout(MAP_CONTAINER(node, struct channel, by_number), now_ms, timeout_ms);
 }
 
+static size_t
+shed_connection(struct connection *c, size_t items_max)
+{
+    size_t count = 0;
+    for (struct map_node *node = map_next(&c->channels, NULL); node != NULL && count < items_max;
+         node = map_next(&c->channels, node))
+        count += channel_shed(MAP_CONTAINER(node, struct channel, by_number), items_max - count);
+    return count;
+}
+
+void
+worker_shed(struct worker *w)
+{
+    size_t count = 0;
+    if (!message_is_over_budget())
+        return;
+    LIST_FOREACH (link, &w->connections)
+        if (count < SHED_A_TURN)
+            count += shed_connection(LIST_CONTAINER(link, struct connection, in_worker),
+                                     SHED_A_TURN - count);
+    if (count == SHED_A_TURN)
+        loop_post(&w->loop, &w->shed_mail);
+}
+
+static void
+shed_deliver(struct mail *mail)
+{
+    worker_shed(LIST_CONTAINER(mail, struct worker, shed_mail));
+}
+
 static void
 housekeeping_start(struct worker *w)
 {
@@ -281,6 +313,7 @@ worker_init(struct worker *w, struct server *server, struct broker *broker, unsi
     mail_init(&w->stop_mail, stop_deliver);
     mail_init(&w->survey_mail, survey_deliver);
     mail_init(&w->tick_mail, pulse_deliver);
+    mail_init(&w->shed_mail, shed_deliver);
     w->alarm_timer.fire = alarm_fire;
     w->stop_timer.fire = stop_fire;
     w->housekeeping.fire = housekeeping_fire;

@@ -23,6 +23,7 @@ struct worker {
     _Atomic uint32_t connection_count; /* Read by the acceptor. */
     struct counters counters;
     struct mail tick_mail;
+    struct mail shed_mail;      /* There was too much to let go of for one turn. */
     _Atomic uint64_t ticked_ms; /* When it last took its tick. */
 
     uint8_t *read_buffer; /* Octets of one read; empty between two connections. */
@@ -66,6 +67,10 @@ void worker_adopt(struct worker *w, int fd, struct tls_profile *tls, const char 
 
 /* Closes all connections with 320, and ends the thread when they are gone. Any thread. */
 void worker_stop(struct worker *w);
+
+/* Now and then: while memory is short, unacked deliveries let go of what can be read again, also on
+ * channels where nothing happens. */
+void worker_shed(struct worker *w);
 
 /* Rounds have been committed: whoever waits may go on. Does not wake a worker where nobody does.
  * Any thread. */
