@@ -87,7 +87,7 @@ put_vhost(struct rows *r, const void *object)
 static void
 put_type(struct rows *r, const void *object)
 {
-    cell_put_string(r, VIEW(object)->queue->effective.type == QUEUE_QUORUM ? "quorum" : "classic");
+    cell_put_string(r, queue_type_name(VIEW(object)->queue->effective.type));
 }
 
 static void

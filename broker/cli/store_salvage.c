@@ -110,6 +110,7 @@ keeps(void *context, struct bytes key, struct bytes row)
             s->queues[q->number].has_dues = true;
         return q != NULL;
     case DEFINITION_DELIVERIES:
+    case DEFINITION_SEGMENT:
         return q != NULL;
     case DEFINITION_BINDING:
         return true;

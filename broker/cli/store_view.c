@@ -82,6 +82,7 @@ on_definition(void *context, struct bytes key, struct bytes row)
     case DEFINITION_WATERMARK:
     case DEFINITION_DELIVERIES:
     case DEFINITION_DUES:
+    case DEFINITION_SEGMENT:
     case DEFINITION_NOTE:
         return true;
     }

@@ -20,6 +20,7 @@
 
 struct queue;
 struct outbox;
+struct stream_cursor;
 
 /* The limit that basic.qos(global) sets for all consumers of a channel. Lives in the channel. */
 struct shared_credit {
@@ -35,6 +36,7 @@ struct consumer {
     bool no_ack;
     bool exclusive;
     int64_t priority;
+    struct stream_cursor *cursor; /* Of a stream, with a reference; NULL of other queues. */
 
     /* Guarded by the queue's lock. */
     struct list in_queue;   /* All consumers, in order of registration. */

@@ -3,6 +3,7 @@
 #include "amqp/table.h"
 #include "broker/base/endian.h"
 #include "broker/base/fault.h"
+#include "broker/core/stream.h"
 
 /* Keys are a kind octet and length-prefixed parts, so that no name can run into the next. */
 static void
@@ -140,15 +141,32 @@ definition_keep_dues(struct vhost *v, uint64_t log)
 }
 
 static struct buf
-deliveries_key(const struct vhost *v, uint64_t log, uint64_t sequence)
+sequence_key(char kind, const struct vhost *v, uint64_t log, uint64_t sequence)
 {
     struct buf key = { 0 };
-    key_start(&key, 'r', v);
+    key_start(&key, kind, v);
     uint8_t *at = buf_reserve(&key, 16);
     store_be64(at, log);
     store_be64(at + 8, sequence);
     key.size += 16;
     return key;
+}
+
+uint64_t
+definition_keep_segment(struct vhost *v, uint64_t log, const struct stream_segment *segment)
+{
+    struct buf row = { 0 };
+    uint8_t *at = buf_reserve(&row, 16);
+    store_be64(at, segment->wall_ms);
+    store_be64(at + 8, segment->octets_before);
+    row.size += 16;
+    return push(v, EFFECT_PUT, sequence_key('o', v, log, segment->first), row);
+}
+
+uint64_t
+definition_forget_segment(struct vhost *v, uint64_t log, uint64_t first)
+{
+    return push(v, EFFECT_DELETE, sequence_key('o', v, log, first), (struct buf){ 0 });
 }
 
 void
@@ -161,13 +179,13 @@ definition_keep_deliveries(struct vhost *v, uint64_t log, uint64_t sequence, uin
     if (v->is_closing || door_amend(v->door, place, bytes_of(octets, sizeof(octets))))
         return;
     buf_append(&row, octets, sizeof(octets));
-    push_at(v, EFFECT_PUT, deliveries_key(v, log, sequence), row, place);
+    push_at(v, EFFECT_PUT, sequence_key('r', v, log, sequence), row, place);
 }
 
 uint64_t
 definition_forget_deliveries(struct vhost *v, uint64_t log, uint64_t sequence)
 {
-    return push(v, EFFECT_DELETE, deliveries_key(v, log, sequence), (struct buf){ 0 });
+    return push(v, EFFECT_DELETE, sequence_key('r', v, log, sequence), (struct buf){ 0 });
 }
 
 uint64_t
@@ -295,6 +313,19 @@ decode_deliveries(struct bytes key, struct bytes row, struct definition *out)
 }
 
 static bool
+decode_segment(struct bytes key, struct bytes row, struct definition *out)
+{
+    if (key.size != 16 || row.size != 16)
+        return false;
+    out->kind = DEFINITION_SEGMENT;
+    out->log = load_be64(key.data);
+    out->sequence = load_be64(key.data + 8);
+    out->wall_ms = load_be64(row.data);
+    out->octets_before = load_be64(row.data + 8);
+    return true;
+}
+
+static bool
 decode_binding(struct bytes key, enum destination_kind kind, struct definition *out)
 {
     struct bind_spec *b = &out->binding;
@@ -331,6 +362,8 @@ definition_decode(struct bytes key, struct bytes row, struct definition *out)
         return decode_deliveries(rest, row, out);
     case 's':
         return decode_dues(rest, row, out);
+    case 'o':
+        return decode_segment(rest, row, out);
     case 'b':
         return decode_binding(rest, DESTINATION_QUEUE, out);
     case 'e':

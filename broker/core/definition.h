@@ -17,6 +17,7 @@ enum definition_kind {
     DEFINITION_WATERMARK,
     DEFINITION_DELIVERIES,
     DEFINITION_DUES,
+    DEFINITION_SEGMENT,
     DEFINITION_NOTE,
 };
 
@@ -31,8 +32,10 @@ struct definition {
     bool internal;
     bool is_delayed; /* An exchange that delays, or the queue of one. */
     uint64_t log;
-    uint64_t sequence; /* Of a watermark, or a count of deliveries. */
+    uint64_t sequence; /* Of a watermark, a count of deliveries, or the first of a segment. */
     uint32_t count;
+    uint64_t wall_ms; /* Of a segment, as the next. */
+    uint64_t octets_before;
     struct bind_spec binding;
 };
 
@@ -49,6 +52,12 @@ uint64_t definition_keep_watermark(struct vhost *v, uint64_t log, uint64_t seque
 
 /* Records of a queue are due at a moment. Goes with the queue. */
 uint64_t definition_keep_dues(struct vhost *v, uint64_t log);
+
+/* A segment of a stream (stream.h), by its first offset. Goes with the queue. */
+struct stream_segment;
+uint64_t definition_keep_segment(struct vhost *v, uint64_t log,
+                                 const struct stream_segment *segment);
+uint64_t definition_forget_segment(struct vhost *v, uint64_t log, uint64_t first);
 
 /* How often a message of a queue came back. `place` is that of the count before, zeroed at first: a
  * client that gives a message back as fast as it can has it wait for the disk once a round. */

@@ -82,22 +82,23 @@ headers_without(struct bytes headers, const char *name, struct buf *out)
 }
 
 void
-message_properties_for_delivery(const struct message *m, int64_t deliveries, struct buf *out)
+message_properties_for_delivery(const struct message *m, const struct added_header *added,
+                                struct buf *out)
 {
     struct properties p = properties_of(m);
     struct buf headers = { 0 };
-    struct buf counted = { 0 };
+    struct buf longer = { 0 };
     if (p.flags & PROPERTY_HEADERS)
         headers_without(p.headers, "BCC", &headers);
-    if (deliveries >= 0) {
-        headers_without(buf_bytes(&headers), "x-delivery-count", &counted);
-        table_put_integer(&counted, "x-delivery-count", deliveries);
+    if (added != NULL) {
+        headers_without(buf_bytes(&headers), added->name, &longer);
+        table_put_integer(&longer, added->name, added->value);
         p.flags |= PROPERTY_HEADERS;
     }
-    p.headers = buf_bytes(deliveries >= 0 ? &counted : &headers);
+    p.headers = buf_bytes(added != NULL ? &longer : &headers);
     properties_append(&p, out);
     buf_fini(&headers);
-    buf_fini(&counted);
+    buf_fini(&longer);
 }
 
 static int64_t

@@ -39,9 +39,16 @@ uint64_t message_delay_ms(const struct message *m);
  * one reference; NULL if there is no memory. */
 struct message *message_without_delay(const struct message *m);
 
-/* The properties as a consumer gets them: without BCC, and, unless it is negative, with the number
- * of earlier deliveries. Encoded, appended to `out`. */
-void message_properties_for_delivery(const struct message *m, int64_t deliveries, struct buf *out);
+/* A header that the broker gives a delivery, in place of one of that name. */
+struct added_header {
+    const char *name;
+    int64_t value;
+};
+
+/* The properties as a consumer gets them: without BCC, and with a header more unless it is NULL.
+ * Encoded, appended to `out`. */
+void message_properties_for_delivery(const struct message *m, const struct added_header *added,
+                                     struct buf *out);
 
 /* Appends all fields of a table but those of that name. */
 void headers_without(struct bytes headers, const char *name, struct buf *out);

@@ -3,8 +3,10 @@
 #include "broker/base/clock.h"
 #include "broker/base/mem.h"
 #include "broker/core/effects.h"
+#include "broker/core/message_properties.h"
 #include "broker/core/outbox.h"
 #include "broker/core/queue_internal.h"
+#include "broker/core/stream.h"
 #include "broker/core/vhost.h"
 
 /* The lock is held, or nobody else knows of the queue. */
@@ -18,6 +20,8 @@ limits_set(struct queue *q, const struct queue_arguments *a)
     atomic_store(&l->expires_ms, a->expires_ms);
     atomic_store(&l->delivery_limit, a->delivery_limit);
     atomic_store(&l->consumer_timeout_ms, a->consumer_timeout_ms);
+    atomic_store(&l->max_age_ms, a->max_age_ms);
+    atomic_store(&l->segment_bytes, a->segment_bytes);
     atomic_store(&l->overflow, (unsigned)a->overflow);
     mem_free_const(l->dead_letter_exchange.data);
     mem_free_const(l->dead_letter_key.data);
@@ -62,7 +66,10 @@ queue_create(struct vhost *vhost, struct door *door, const struct queue_spec *sp
     list_init(&q->getters);
     list_init(&q->in_asked);
     list_init(&q->in_awaiting);
-    q->next_sequence = door_first_sequence(door);
+    if (spec->effective.type == QUEUE_STREAM)
+        q->stream = stream_create(); /* Its offsets begin with 0. */
+    else
+        q->next_sequence = door_first_sequence(door);
     q->fresh = UINT64_MAX;
     queue_set_timer(q);
     return q;
@@ -89,6 +96,7 @@ queue_unref(struct queue *q)
     dues_fini(&q->dues);
     deliveries_fini(q);
     queue_fini_swept(q);
+    stream_destroy(q->stream);
     lock_fini(&q->lock);
     mem_free(q);
 }
@@ -250,7 +258,10 @@ queue_set_limits(struct queue *q, const struct queue_arguments *a)
     struct leaving leaving = { 0 };
     lock_acquire(&q->lock);
     limits_set(q, a);
-    queue_drop_overflow(q, &leaving);
+    if (q->stream != NULL)
+        stream_retain(q);
+    else
+        queue_drop_overflow(q, &leaving);
     queue_set_timer(q);
     leaving_post(&leaving, q);
     lock_release(&q->lock);
@@ -268,6 +279,10 @@ queue_restore(struct queue *q, const struct log_summary *summary)
 {
     if (summary->log < q->log || summary->log - q->log > q->effective.max_priority)
         return false;
+    if (q->stream != NULL) {
+        stream_restore(q, summary);
+        return true;
+    }
     lock_acquire(&q->lock);
     ASSERT(summary->last < q->next_sequence); /* Each start begins above all earlier ones. */
     struct paged *p = &q->levels[summary->log - q->log].paged;
@@ -300,6 +315,18 @@ front_is_broken(struct queue *q)
     if (ready_front(r) != NULL)
         return false;
     return ready_front_is_absent(r) ? r->absent.is_broken : r->paged.is_broken;
+}
+
+const struct added_header *
+queue_added_header(const struct queue *q, const struct entry *e, struct added_header *space)
+{
+    if (q->stream != NULL)
+        *space = (struct added_header){ "x-stream-offset", (int64_t)e->sequence };
+    else if (q->counts_deliveries)
+        *space = (struct added_header){ "x-delivery-count", (int64_t)e->deliveries };
+    else
+        return NULL;
+    return space;
 }
 
 enum get_outcome
@@ -434,6 +461,8 @@ detach_all_consumers(struct queue *q)
         list_unlink(&c->in_queue);
         list_unlink(&c->in_waiting);
         c->detached = true;
+        if (c->cursor != NULL)
+            stream_leave(c->cursor);
         outbox_open(c->outbox);
         outbox_push(c->outbox, c, &queue_is_gone);
         outbox_close(c->outbox);
@@ -460,6 +489,7 @@ bool
 queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *remains,
           struct amqp_exception *ex)
 {
+    struct leaving leaving = { 0 };
     lock_acquire(&q->lock);
     const char *obstacle = if_unused && q->consumer_count > 0 ? "in use"
                            : if_empty && q->ready_count > 0   ? "not empty"
@@ -468,11 +498,14 @@ queue_end(struct queue *q, bool if_unused, bool if_empty, struct queue_remains *
         atomic_store_explicit(&q->deleted, true, memory_order_relaxed);
         detach_all_consumers(q);
         remains->count = q->ready_count;
+        if (q->stream != NULL)
+            stream_end(q, q->vhost->is_closing, &leaving);
         remains->levels = take_levels(q);
         end_logs(q);
         wake_getters(q);
     }
     lock_release(&q->lock);
+    leaving_release(&leaving);
     if (obstacle == NULL)
         return true;
     return amqp_raise(ex, AMQP_PRECONDITION_FAILED, "queue '%.*s' in vhost '%.*s' %s",

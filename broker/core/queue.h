@@ -26,7 +26,9 @@
 #include "persistence/door.h"
 #include "routing/router.h"
 
+struct added_header;
 struct pager;
+struct stream;
 struct vhost;
 
 /* What arguments and policies allow the queue. The numbers may be read without the lock, by those
@@ -38,8 +40,10 @@ struct queue_limits {
     _Atomic uint64_t expires_ms;
     _Atomic uint64_t delivery_limit;
     _Atomic uint64_t consumer_timeout_ms;
-    _Atomic unsigned overflow; /* Of enum queue_overflow. */
-    atomic_bool dead_letters;  /* It has a dead-letter exchange. */
+    _Atomic uint64_t max_age_ms;    /* Of a stream. */
+    _Atomic uint64_t segment_bytes; /* Likewise. */
+    _Atomic unsigned overflow;      /* Of enum queue_overflow. */
+    atomic_bool dead_letters;       /* It has a dead-letter exchange. */
 
     /* Guarded by the queue's lock. */
     bool has_dead_letter_key;
@@ -60,9 +64,10 @@ struct queue {
     struct bytes delays_for; /* The delayed exchange it holds messages for; in `name`. */
     uint64_t owner;          /* Id of the connection it is exclusive to; 0: not exclusive. */
     struct door *door;
-    struct pager *pager; /* NULL: messages never leave memory, and it has no watermark. */
-    uint64_t log;        /* The log of priority 0; the others follow. 0 if not durable. */
-    uint64_t window;     /* Dispatch window of each consumer, in octets. */
+    struct pager *pager;   /* NULL: messages never leave memory, and it has no watermark. */
+    uint64_t log;          /* The log of priority 0; the others follow. 0 if not durable. */
+    uint64_t window;       /* Dispatch window of each consumer, in octets. */
+    struct stream *stream; /* What is in it, guarded by the lock; NULL unless it is a stream. */
 
     /* Guarded by the vhost's topology lock. */
     uint64_t ticket; /* Its definition is committed with this round. */
@@ -162,12 +167,10 @@ void queue_restore_dues(struct queue *q);
 /* Start-up: how often a message of it had come back. */
 void queue_restore_deliveries(struct queue *q, uint64_t sequence, uint32_t count);
 
-/* How often it came back, as consumers are told; negative if they are not. */
-static inline int64_t
-queue_delivery_count(const struct queue *q, const struct entry *e)
-{
-    return q->counts_deliveries ? (int64_t)e->deliveries : -1;
-}
+/* What consumers are told of a delivery beside its own headers: how often it came back, or where it
+ * is in its stream. In `space`; NULL if nothing. */
+const struct added_header *queue_added_header(const struct queue *q, const struct entry *e,
+                                              struct added_header *space);
 
 /* Dead messages have been moved, and are settled with that ticket. The queue's lock is held. */
 void queue_forget_deliveries(struct queue *q, const struct dead *items, size_t count);

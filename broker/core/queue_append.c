@@ -8,6 +8,7 @@
 #include "broker/core/effects.h"
 #include "broker/core/message_properties.h"
 #include "broker/core/queue_internal.h"
+#include "broker/core/stream.h"
 
 static void
 queue_put(struct queue *q, const struct entry *e, uint64_t ticket)
@@ -169,6 +170,8 @@ queue_append(struct queue *q, struct append *items, size_t count)
     struct effects records;
     struct leaving leaving = { 0 };
     uint64_t ticket = 0;
+    if (q->stream != NULL)
+        return stream_append(q, items, count);
     for (size_t i = 0; i < count; i++)
         item_admit(q, &items[i]);
     effects_init(&records, q, EFFECT_RECORDS);

@@ -8,6 +8,7 @@
 
 #define DURATION_MAX_MS INT64_C(315360000000) /* Ten years. */
 #define SUBJECT_SIZE 600
+#define SEGMENT_BYTES_MAX INT64_C(3000000000)
 
 struct argument;
 
@@ -28,9 +29,12 @@ struct argument {
 
 #define TYPE_CLASSIC (1u << QUEUE_CLASSIC)
 #define TYPE_QUORUM (1u << QUEUE_QUORUM)
-#define TYPE_ANY (TYPE_CLASSIC | TYPE_QUORUM)
+#define TYPE_STREAM (1u << QUEUE_STREAM)
+#define TYPE_QUEUE (TYPE_CLASSIC | TYPE_QUORUM)
+#define TYPE_ANY (TYPE_QUEUE | TYPE_STREAM)
 
-static const char *const type_names[] = { "rabbit_classic_queue", "rabbit_quorum_queue" };
+static const char *const internal_names[] = { "rabbit_classic_queue", "rabbit_quorum_queue",
+                                              "rabbit_stream_queue" };
 
 static bool
 check_integer(const struct argument *a, const struct table_field *f, char *reason, size_t size)
@@ -96,39 +100,81 @@ check_version(const struct argument *a, const struct table_field *f, char *reaso
     return false;
 }
 
+bool
+duration_parse(struct bytes text, uint64_t *ms)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {
+        { 'Y', 365 * 86400 }, { 'M', 30 * 86400 }, { 'D', 86400 },
+        { 'h', 3600 },        { 'm', 60 },         { 's', 1 },
+    };
+    uint64_t value = 0;
+    size_t at = 0;
+    for (; at < text.size && text.data[at] >= '0' && text.data[at] <= '9'; at++)
+        if (value <= INT32_MAX)
+            value = value * 10 + (text.data[at] - '0');
+    if (value == 0 || at + 1 != text.size)
+        return false;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (text.data[at] != (uint8_t)units[i].unit)
+            continue;
+        *ms = value * units[i].seconds * 1000;
+        return true;
+    }
+    return false;
+}
+
+static bool
+check_age(const struct argument *a, const struct table_field *f, char *reason, size_t size)
+{
+    uint64_t ms;
+    (void)a;
+    if (f->tag == 'S' && duration_parse(f->value, &ms))
+        return true;
+    if (f->tag == 'S')
+        snprintf(reason, size, "invalid_max_age");
+    else
+        snprintf(reason, size, "{unacceptable_type,%s}", table_tag_name(f->tag));
+    return false;
+}
+
 static const char *const overflow_words[] = { "drop-head", "reject-publish", "reject-publish-dlx",
                                               NULL };
 static const char *const mode_words[] = { "default", "lazy", NULL };
-static const char *const type_words[] = { "classic", "quorum", NULL };
+static const char *const type_words[] = { "classic", "quorum", "stream", NULL };
 static const char *const strategy_words[] = { "at-most-once", "at-least-once", NULL };
 static const char *const locator_words[] = { "client-local", "balanced", "random", "least-leaders",
                                              NULL };
 
 /* In RabbitMQ's order of comparison. The dead-letter exchange has its own form of error. */
 static const struct argument arguments[] = {
-    { "x-expires", check_integer, 1, DURATION_MAX_MS, NULL, NULL, TYPE_ANY, true },
-    { "x-message-ttl", check_integer, 0, DURATION_MAX_MS, NULL, NULL, TYPE_ANY, true },
-    { "x-dead-letter-exchange", NULL, 0, 0, NULL, NULL, TYPE_ANY, true },
-    { "x-dead-letter-routing-key", check_string, 0, 0, NULL, NULL, TYPE_ANY, true },
+    { "x-expires", check_integer, 1, DURATION_MAX_MS, NULL, NULL, TYPE_QUEUE, true },
+    { "x-message-ttl", check_integer, 0, DURATION_MAX_MS, NULL, NULL, TYPE_QUEUE, true },
+    { "x-dead-letter-exchange", NULL, 0, 0, NULL, NULL, TYPE_QUEUE, true },
+    { "x-dead-letter-routing-key", check_string, 0, 0, NULL, NULL, TYPE_QUEUE, true },
     { "x-dead-letter-strategy", check_string, 0, 0, strategy_words, "invalid_dlx_strategy",
       TYPE_QUORUM, true },
-    { "x-max-length", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_ANY, true },
+    { "x-max-length", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_QUEUE, true },
     { "x-max-length-bytes", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_ANY, true },
     { "x-max-in-memory-length", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_QUORUM, true },
     { "x-max-in-memory-bytes", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_QUORUM, true },
     { "x-max-priority", check_integer, 0, 255, NULL, NULL, TYPE_CLASSIC, true },
-    { "x-overflow", check_string, 0, 0, overflow_words, "invalid_overflow", TYPE_ANY, true },
+    { "x-overflow", check_string, 0, 0, overflow_words, "invalid_overflow", TYPE_QUEUE, true },
     { "x-queue-mode", check_string, 0, 0, mode_words, "unsupported", TYPE_CLASSIC, true },
     { "x-queue-version", check_version, 1, 2, NULL, NULL, TYPE_CLASSIC, true },
-    { "x-single-active-consumer", check_bool, 0, 0, NULL, NULL, TYPE_ANY, true },
-    { "x-delivery-limit", check_integer, -1, INT64_MAX, NULL, NULL, TYPE_ANY, true },
+    { "x-single-active-consumer", check_bool, 0, 0, NULL, NULL, TYPE_QUEUE, true },
+    { "x-delivery-limit", check_integer, -1, INT64_MAX, NULL, NULL, TYPE_QUEUE, true },
     { "x-consumer-timeout", NULL, 0, 0, NULL, NULL, TYPE_ANY, false },
     { "x-quorum-initial-group-size", check_integer, 1, INT64_MAX, NULL, NULL, TYPE_QUORUM, true },
     { "x-queue-leader-locator", check_string, 0, 0, locator_words, "invalid_queue_locator_arg",
-      TYPE_QUORUM, true },
-    { "x-max-age", NULL, 0, 0, NULL, NULL, 0, false },
-    { "x-stream-max-segment-size-bytes", NULL, 0, 0, NULL, NULL, 0, false },
-    { "x-initial-cluster-size", NULL, 0, 0, NULL, NULL, 0, false },
+      TYPE_QUORUM | TYPE_STREAM, true },
+    { "x-max-age", check_age, 0, 0, NULL, NULL, TYPE_STREAM, true },
+    { "x-stream-max-segment-size-bytes", check_integer, 0, INT64_MAX, NULL, NULL, TYPE_STREAM,
+      true },
+    { "x-stream-filter-size-bytes", check_integer, 16, 255, NULL, NULL, TYPE_STREAM, false },
+    { "x-initial-cluster-size", check_integer, 1, INT64_MAX, NULL, NULL, TYPE_STREAM, true },
     { "x-queue-master-locator", check_string, 0, 0, NULL, NULL, TYPE_CLASSIC, true },
 };
 
@@ -181,13 +227,49 @@ argument_is_sound(const struct argument *a, struct bytes table, const char *subj
                       reason);
 }
 
+bool
+queue_type_find(struct bytes name, enum queue_type *out)
+{
+    for (size_t i = 0; type_words[i] != NULL; i++) {
+        if (bytes_equal(name, bytes_of_string(type_words[i]))) {
+            *out = (enum queue_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *
+queue_type_name(enum queue_type type)
+{
+    return type_words[type];
+}
+
+const char *
+queue_type_internal_name(enum queue_type type)
+{
+    return internal_names[type];
+}
+
 static enum queue_type
 type_of(struct bytes table)
 {
     struct table_field f;
-    return find(table, "x-queue-type", &f) && bytes_equal(f.value, BYTES_LITERAL("quorum"))
-               ? QUEUE_QUORUM
-               : QUEUE_CLASSIC;
+    enum queue_type type = QUEUE_CLASSIC;
+    if (find(table, "x-queue-type", &f))
+        queue_type_find(f.value, &type);
+    return type;
+}
+
+static bool
+segment_bytes_check(struct bytes table, struct amqp_exception *ex)
+{
+    struct table_field f;
+    int64_t value;
+    return !find(table, "x-stream-max-segment-size-bytes", &f) ||
+           !table_field_integer(&f, &value) || value <= SEGMENT_BYTES_MAX ||
+           amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                      "Exceeded max value for x-stream-max-segment-size-bytes");
 }
 
 static bool
@@ -205,26 +287,30 @@ arguments_check(struct bytes table, const char *subject, struct amqp_exception *
         if ((arguments[i].types & 1u << type) == 0 && find(table, arguments[i].name, &f))
             return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
                               "invalid arg '%s' for %s of queue type %s", arguments[i].name,
-                              subject, type_names[type]);
-    return true;
+                              subject, internal_names[type]);
+    return segment_bytes_check(table, ex);
 }
 
 /* In the order of enum queue_rule. */
 static const struct rule {
     const char *name;
-    size_t offset; /* Of a number in struct queue_arguments. */
+    unsigned types; /* Set of TYPE_* that know it. */
+    size_t offset;  /* Of a number in struct queue_arguments. */
 } rules[QUEUE_RULES] = {
-    [RULE_MESSAGE_TTL] = { "x-message-ttl", offsetof(struct queue_arguments, message_ttl_ms) },
-    [RULE_EXPIRES] = { "x-expires", offsetof(struct queue_arguments, expires_ms) },
-    [RULE_MAX_LENGTH] = { "x-max-length", offsetof(struct queue_arguments, max_length) },
-    [RULE_MAX_LENGTH_BYTES] = { "x-max-length-bytes",
-                                offsetof(struct queue_arguments, max_length_bytes) },
-    [RULE_DELIVERY_LIMIT] = { "x-delivery-limit",
-                              offsetof(struct queue_arguments, delivery_limit) },
-    [RULE_OVERFLOW] = { "x-overflow", 0 },
-    [RULE_DEAD_LETTER_EXCHANGE] = { "x-dead-letter-exchange", 0 },
-    [RULE_DEAD_LETTER_KEY] = { "x-dead-letter-routing-key", 0 },
-    [RULE_DEAD_LETTER_STRATEGY] = { "x-dead-letter-strategy", 0 },
+#define NUMBER(field) offsetof(struct queue_arguments, field)
+    [RULE_MESSAGE_TTL] = { "x-message-ttl", TYPE_QUEUE, NUMBER(message_ttl_ms) },
+    [RULE_EXPIRES] = { "x-expires", TYPE_QUEUE, NUMBER(expires_ms) },
+    [RULE_MAX_LENGTH] = { "x-max-length", TYPE_QUEUE, NUMBER(max_length) },
+    [RULE_MAX_LENGTH_BYTES] = { "x-max-length-bytes", TYPE_ANY, NUMBER(max_length_bytes) },
+    [RULE_DELIVERY_LIMIT] = { "x-delivery-limit", TYPE_QUEUE, NUMBER(delivery_limit) },
+    [RULE_SEGMENT_BYTES] = { "x-stream-max-segment-size-bytes", TYPE_STREAM,
+                             NUMBER(segment_bytes) },
+#undef NUMBER
+    [RULE_OVERFLOW] = { "x-overflow", TYPE_QUEUE, 0 },
+    [RULE_DEAD_LETTER_EXCHANGE] = { "x-dead-letter-exchange", TYPE_QUEUE, 0 },
+    [RULE_DEAD_LETTER_KEY] = { "x-dead-letter-routing-key", TYPE_QUEUE, 0 },
+    [RULE_DEAD_LETTER_STRATEGY] = { "x-dead-letter-strategy", TYPE_QUEUE, 0 },
+    [RULE_MAX_AGE] = { "x-max-age", TYPE_STREAM, 0 },
 };
 
 static uint64_t *
@@ -257,6 +343,15 @@ text_of(struct bytes table, const char *name, struct bytes *out)
         return false;
     *out = f.value;
     return true;
+}
+
+/* What is none, as in a policy that nobody has checked, is no limit. */
+static uint64_t
+age_of(struct bytes text)
+{
+    uint64_t ms = UINT64_MAX;
+    duration_parse(text, &ms);
+    return ms;
 }
 
 static enum queue_overflow
@@ -294,6 +389,8 @@ queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes vhost
     out->overflow = overflow_of(table, out->type);
     text_of(table, "x-dead-letter-exchange", &out->dead_letter_exchange);
     text_of(table, "x-dead-letter-routing-key", &out->dead_letter_key);
+    text_of(table, "x-max-age", &out->max_age);
+    out->max_age_ms = age_of(out->max_age);
     out->dead_letters_at_least_once = text_of(table, "x-dead-letter-strategy", &strategy) &&
                                       bytes_equal(strategy, BYTES_LITERAL("at-least-once"));
     if (find(table, "x-single-active-consumer", &f))
@@ -330,9 +427,17 @@ queue_rule_value(const struct queue_arguments *a, enum queue_rule rule, int64_t 
         *text = a->dead_letter_exchange;
     } else if (rule == RULE_DEAD_LETTER_KEY) {
         *text = a->dead_letter_key;
+    } else if (rule == RULE_MAX_AGE) {
+        *text = a->max_age;
     } else {
         *text = bytes_of_string(strategy_words[a->dead_letters_at_least_once]);
     }
+}
+
+static bool
+knows_rule(const struct queue_arguments *a, enum queue_rule rule)
+{
+    return (rules[rule].types & 1u << a->type) != 0;
 }
 
 /* The smaller number counts; of equals, the one that was there first. */
@@ -371,14 +476,32 @@ policy_overflow(struct bytes policy, struct queue_arguments *a)
     return OVERFLOW_DROP_HEAD;
 }
 
+static void
+stream_policy(struct queue_arguments *a, struct bytes policy)
+{
+    const uint64_t segment_bytes =
+        integer_or(policy, policy_key(RULE_SEGMENT_BYTES), a->segment_bytes);
+    if (segment_bytes != a->segment_bytes)
+        a->sources[RULE_SEGMENT_BYTES] = RULE_OF_POLICY;
+    a->segment_bytes = segment_bytes;
+    if (text_set(a, RULE_MAX_AGE, policy, &a->max_age))
+        a->max_age_ms = age_of(a->max_age);
+}
+
 void
 queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
                            struct bytes operator_policy)
 {
     struct bytes strategy;
     for (size_t i = 0; i < QUEUE_RULE_NUMBERS; i++) {
+        if (!knows_rule(a, (enum queue_rule)i) || i == RULE_SEGMENT_BYTES)
+            continue;
         number_limit(a, (enum queue_rule)i, policy, RULE_OF_POLICY);
         number_limit(a, (enum queue_rule)i, operator_policy, RULE_OF_OPERATOR_POLICY);
+    }
+    if (a->type == QUEUE_STREAM) {
+        stream_policy(a, policy);
+        return;
     }
     if (!queue_rule_is_set(a, RULE_OVERFLOW) || a->type == QUEUE_QUORUM)
         a->overflow = policy_overflow(policy, a);

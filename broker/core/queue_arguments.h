@@ -12,6 +12,7 @@
 enum queue_type {
     QUEUE_CLASSIC,
     QUEUE_QUORUM, /* Here: a durable queue that counts deliveries and ignores the delivery mode. */
+    QUEUE_STREAM, /* Keeps what has been read; see stream.h. */
 };
 
 enum queue_overflow {
@@ -27,10 +28,12 @@ enum queue_rule {
     RULE_MAX_LENGTH,
     RULE_MAX_LENGTH_BYTES,
     RULE_DELIVERY_LIMIT,
+    RULE_SEGMENT_BYTES,
     RULE_OVERFLOW,
     RULE_DEAD_LETTER_EXCHANGE,
     RULE_DEAD_LETTER_KEY,
     RULE_DEAD_LETTER_STRATEGY,
+    RULE_MAX_AGE,
     QUEUE_RULES,
     QUEUE_RULE_NUMBERS = RULE_OVERFLOW,
 };
@@ -56,10 +59,13 @@ struct queue_arguments {
     uint64_t expires_ms;
     uint64_t delivery_limit;
     uint64_t consumer_timeout_ms;
+    uint64_t max_age_ms;    /* Of streams. */
+    uint64_t segment_bytes; /* Likewise: what retention lets go of at a time, at most. */
     enum queue_overflow overflow;
     bool dead_letters_at_least_once; /* Counts only with overflow reject-publish. */
     struct bytes dead_letter_exchange;
     struct bytes dead_letter_key;
+    struct bytes max_age;         /* As it was said. */
     uint8_t sources[QUEUE_RULES]; /* Of enum rule_source. */
 };
 
@@ -68,7 +74,8 @@ struct queue_arguments {
     (struct queue_arguments)                                                                       \
     {                                                                                              \
         .max_length = UINT64_MAX, .max_length_bytes = UINT64_MAX, .message_ttl_ms = UINT64_MAX,    \
-        .expires_ms = UINT64_MAX, .delivery_limit = UINT64_MAX, .consumer_timeout_ms = UINT64_MAX  \
+        .expires_ms = UINT64_MAX, .delivery_limit = UINT64_MAX, .consumer_timeout_ms = UINT64_MAX, \
+        .max_age_ms = UINT64_MAX, .segment_bytes = UINT64_MAX                                      \
     }
 
 /* Checks the table of a new queue. False with 406 in `ex`. */
@@ -76,10 +83,24 @@ bool queue_arguments_parse(struct bytes table, struct bytes queue, struct bytes 
                            struct queue_arguments *out, struct amqp_exception *ex);
 
 /* What policies add to parsed arguments: tables with the same names without "x-". Of numbers the
- * smaller counts, of all else the argument, then the policy. An operator policy is about numbers
- * only. Texts of the result may point into the tables. */
+ * smaller counts, of all else the argument, then the policy; what only streams know, the policy. An
+ * operator policy is about numbers only. What the queue's type does not know is passed over. Texts
+ * of the result may point into the tables. */
 void queue_arguments_add_policy(struct queue_arguments *a, struct bytes policy,
                                 struct bytes operator_policy);
+
+/* "7D": a number of years, months, days, hours, minutes or seconds (Y M D h m s), above 0. False if
+ * it is none. */
+bool duration_parse(struct bytes text, uint64_t *ms);
+
+/* "rabbit_stream_queue". */
+const char *queue_type_internal_name(enum queue_type type);
+
+/* "stream". */
+const char *queue_type_name(enum queue_type type);
+
+/* The type of that name; false if there is none. */
+bool queue_type_find(struct bytes name, enum queue_type *out);
 
 /* Whether anybody has said it. */
 static inline bool

@@ -3,10 +3,11 @@
 #include "broker/core/outbox.h"
 #include "broker/core/queue.h"
 #include "broker/core/queue_internal.h"
+#include "broker/core/stream.h"
 #include "broker/core/vhost.h"
 
-static bool
-can_take(const struct queue *q, const struct consumer *c)
+bool
+queue_can_take(const struct queue *q, const struct consumer *c)
 {
     if (c->prefetch_left == 0 || c->window_used >= q->window || c->detached)
         return false;
@@ -16,7 +17,7 @@ can_take(const struct queue *q, const struct consumer *c)
 void
 queue_let_wait(struct queue *q, struct consumer *c)
 {
-    if (list_is_linked(&c->in_waiting) || !can_take(q, c))
+    if (list_is_linked(&c->in_waiting) || !queue_can_take(q, c))
         return;
     /* Behind all of its priority and above; mostly that is the very end. */
     struct list *place = &q->waiting;
@@ -31,7 +32,7 @@ static void
 turn_over(struct queue *q, struct consumer *c)
 {
     const bool is_alone = q->waiting.next == q->waiting.prev;
-    if (is_alone && can_take(q, c))
+    if (is_alone && queue_can_take(q, c))
         return;
     list_unlink(&c->in_waiting);
     queue_let_wait(q, c);
@@ -59,11 +60,26 @@ queue_is_quiet(const struct queue *q)
     return atomic_load_explicit(&q->vhost->is_quiet, memory_order_relaxed);
 }
 
+void
+queue_assign(struct queue *q, struct consumer *c, const struct entry *e) UNCHECKED_LOCKING
+{
+    q->unacked_count++;
+    c->window_used += message_cost(e->message);
+    c->outstanding++;
+    if (c->prefetch_left != PREFETCH_UNLIMITED)
+        c->prefetch_left--;
+    outbox_push(c->outbox, c, e);
+}
+
 /* Outboxes are opened for runs of messages to one connection, one at a time. */
 void
 queue_pump(struct queue *q, struct leaving *leaving) UNCHECKED_LOCKING
 {
     struct outbox *open = NULL;
+    if (q->stream != NULL) {
+        stream_pump(q);
+        return;
+    }
     if (queue_is_quiet(q))
         return;
     while (q->ready_count > 0 && !list_is_empty(&q->waiting) && queue_front_is_ready(q, leaving)) {
@@ -77,14 +93,9 @@ queue_pump(struct queue *q, struct leaving *leaving) UNCHECKED_LOCKING
             outbox_open(open);
         }
         const struct entry e = queue_take(q);
-        q->unacked_count++;
         if (e.is_durable && e.sequence > q->watermark.sent)
             q->watermark.sent = e.sequence;
-        c->window_used += message_cost(e.message);
-        c->outstanding++;
-        if (c->prefetch_left != PREFETCH_UNLIMITED)
-            c->prefetch_left--;
-        outbox_push(open, c, &e);
+        queue_assign(q, c, &e);
         turn_over(q, c);
     }
     if (open != NULL)
@@ -110,6 +121,8 @@ queue_consume(struct queue *q, struct consumer *c)
         q->has_exclusive_consumer = c->exclusive;
         if (q->active == NULL)
             q->active = c;
+        if (c->cursor != NULL)
+            stream_join(q, c->cursor);
         queue_let_wait(q, c);
         queue_pump(q, &leaving);
     }
@@ -137,6 +150,8 @@ queue_unlink_consumer(struct queue *q, struct consumer *c)
     c->detached = true;
     list_unlink(&c->in_queue);
     list_unlink(&c->in_waiting);
+    if (c->cursor != NULL)
+        stream_leave(c->cursor);
     q->consumer_count--;
     queue_touch(q);
     if (c->exclusive)

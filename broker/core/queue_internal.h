@@ -69,6 +69,13 @@ queue_rejects_when_full(const struct queue *q)
     return atomic_load(&q->limits.overflow) != OVERFLOW_DROP_HEAD;
 }
 
+/* Whether the consumer's credit allows it another message. */
+bool queue_can_take(const struct queue *q, const struct consumer *c);
+
+/* Gives the consumer a message that has left the queue; but for what it shares with others, it pays
+ * with its credit. Its outbox is open. */
+void queue_assign(struct queue *q, struct consumer *c, const struct entry *e);
+
 /* Lets the consumer wait for messages, if it can take one and is not waiting already. */
 void queue_let_wait(struct queue *q, struct consumer *c);
 

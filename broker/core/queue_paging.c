@@ -9,6 +9,7 @@
 #include "broker/core/pager.h"
 #include "broker/core/queue_internal.h"
 #include "broker/core/record.h"
+#include "broker/core/stream.h"
 #include "persistence/log_index.h"
 
 /* Read back at a time, by whether memory is short. */
@@ -461,6 +462,8 @@ uint64_t
 queue_page(struct queue *q)
 {
     bool goes_on;
+    if (q->stream != NULL)
+        return stream_page(q);
     lock_acquire(&q->lock);
     q->is_asked = false;
     lock_release(&q->lock);

@@ -60,7 +60,8 @@ queue_settle(struct queue *q, const struct settle *items, size_t count)
     return ticket;
 }
 
-/* A delivery that never left the broker: back it goes, as if it had not been assigned. */
+/* A delivery that never left the broker: back it goes, as if it had not been assigned. A stream has
+ * it still. */
 struct unassign {
     struct queue *queue;
     struct leaving *leaving; /* Where messages go if the queue is deleted. */
@@ -70,7 +71,7 @@ struct unassign {
 static void
 put_back_or_drop(struct queue *q, const struct entry *e, struct leaving *leaving)
 {
-    if (atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
+    if (q->stream != NULL || atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
         leaving_add(leaving, e);
         return;
     }
@@ -114,7 +115,7 @@ delivery_leaves(struct queue *q, struct settle *s, struct effects *settled, stru
     e->deliveries++;
     if (s->consumer != NULL)
         prefetch_give(q, s->consumer);
-    if (e->deliveries > atomic_load(&q->limits.delivery_limit)) {
+    if (q->stream == NULL && e->deliveries > atomic_load(&q->limits.delivery_limit)) {
         queue_die(q, e, DEATH_DELIVERY_LIMIT, settled, leaving);
         return;
     }

@@ -55,6 +55,15 @@ head_size(struct bytes record)
 }
 
 bool
+record_wall(struct bytes record, uint64_t *wall_us)
+{
+    if (head_size(record) == 0)
+        return false;
+    *wall_us = load_be64(record.data + 12);
+    return true;
+}
+
+bool
 record_due(struct bytes record, uint64_t *due_ms, uint32_t *weight)
 {
     if (head_size(record) == 0)

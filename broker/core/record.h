@@ -37,6 +37,9 @@ bool record_decode(struct bytes record, struct entry *e);
  * weight goes to `weight`. False if the octets are not a record. */
 bool record_due(struct bytes record, uint64_t *due_ms, uint32_t *weight);
 
+/* When it was enqueued: wall time. False if the octets are not a record. */
+bool record_wall(struct bytes record, uint64_t *wall_us);
+
 /* All but the body, which must follow. It is at most 2 GiB. */
 void record_append_head(struct buf *out, const struct entry *e, uint32_t offset, uint64_t wall_us);
 

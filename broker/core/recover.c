@@ -5,6 +5,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/core/definition.h"
+#include "broker/core/stream.h"
 #include "broker/core/vhost_internal.h"
 #include "broker/core/vhosts.h"
 
@@ -121,6 +122,19 @@ restore_dues(struct recovery_state *s, const struct definition *d, struct bytes 
         queue_restore_dues(q);
 }
 
+/* What salvage could not place goes the way of its queue. */
+static void
+restore_segment(struct recovery_state *s, const struct definition *d)
+{
+    struct queue *q = find_queue(s, d->log);
+    if (q != NULL && q->stream != NULL)
+        stream_restore_segment(q, &(struct stream_segment){
+                                      .first = d->sequence,
+                                      .wall_ms = d->wall_ms,
+                                      .octets_before = d->octets_before,
+                                  });
+}
+
 static void
 keep_binding(struct recovery_state *s, struct bytes key)
 {
@@ -168,6 +182,9 @@ on_definition(void *context, struct bytes key, struct bytes row)
         return;
     case DEFINITION_DUES:
         restore_dues(s, &d, key);
+        return;
+    case DEFINITION_SEGMENT:
+        restore_segment(s, &d);
         return;
     }
 }

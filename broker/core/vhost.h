@@ -26,8 +26,8 @@ struct vhost {
     atomic_bool is_deleted;
     _Atomic int64_t max_connections; /* Negative: any number. */
     _Atomic int64_t max_queues;
-    atomic_bool prefers_quorum;  /* Queues that name no type, if they can be of that one. */
-    _Atomic int64_t connections; /* Open in it. */
+    _Atomic unsigned default_type; /* Of queues that name none, if they can be of it. */
+    _Atomic int64_t connections;   /* Open in it. */
     struct door *door;
     struct pager *pager;       /* Set before there are queues; NULL: messages stay in memory. */
     struct policies *policies; /* Like the pager; NULL: there are none. */

@@ -60,8 +60,12 @@ static void
 add_policies(const struct vhost *v, struct bytes name, struct queue_arguments *a,
              struct policy_in_force found[POLICY_SORTS])
 {
-    const enum policy_target target =
-        a->type == QUEUE_QUORUM ? POLICY_FOR_QUORUM_QUEUE : POLICY_FOR_CLASSIC_QUEUE;
+    static const enum policy_target targets[] = {
+        [QUEUE_CLASSIC] = POLICY_FOR_CLASSIC_QUEUE,
+        [QUEUE_QUORUM] = POLICY_FOR_QUORUM_QUEUE,
+        [QUEUE_STREAM] = POLICY_FOR_STREAM,
+    };
+    const enum policy_target target = targets[a->type];
     if (v->policies != NULL && policy_for(v->policies, v->name, name, target, found))
         queue_arguments_add_policy(a, buf_bytes(&found[POLICY_USERS].definition),
                                    buf_bytes(&found[POLICY_OPERATORS].definition));
@@ -149,17 +153,18 @@ vhost_restore_queue(struct vhost *v, const struct queue_spec *spec)
     return q;
 }
 
-/* Where the virtual host says so, queues that can be are quorum queues. */
+/* Where the virtual host says so, queues that can be are of another type. */
 static void
 add_default_type(const struct vhost *v, struct queue_spec *spec, struct buf *typed)
 {
     struct table_field f;
     struct buf longer = { 0 };
-    if (!atomic_load(&v->prefers_quorum) || !spec->durable || spec->owner != 0 ||
-        spec->auto_delete || table_find(spec->arguments, BYTES_LITERAL("x-queue-type"), &f))
+    const enum queue_type type = (enum queue_type)atomic_load(&v->default_type);
+    if (type == QUEUE_CLASSIC || !spec->durable || spec->owner != 0 || spec->auto_delete ||
+        table_find(spec->arguments, BYTES_LITERAL("x-queue-type"), &f))
         return;
     buf_append_bytes(&longer, spec->arguments);
-    table_put_string(&longer, "x-queue-type", BYTES_LITERAL("quorum"));
+    table_put_string(&longer, "x-queue-type", bytes_of_string(queue_type_name(type)));
     table_canonical(buf_bytes(&longer), typed);
     buf_fini(&longer);
     spec->arguments = buf_bytes(typed);

@@ -85,8 +85,9 @@ set_spec(struct vhost *v, const struct vhost_spec *spec)
     v->spec = copy;
     atomic_store(&v->max_connections, spec->max_connections);
     atomic_store(&v->max_queues, spec->max_queues);
-    atomic_store(&v->prefers_quorum,
-                 bytes_equal(spec->default_queue_type, BYTES_LITERAL("quorum")));
+    enum queue_type type = QUEUE_CLASSIC;
+    queue_type_find(spec->default_queue_type, &type);
+    atomic_store(&v->default_type, (unsigned)type);
 }
 
 static bool

@@ -35,6 +35,15 @@ channel_read_queue(struct channel *ch, struct bytes given, struct amqp_exception
     return vhost_use_queue(ch->connection->vhost, name, ch->connection->id, ex);
 }
 
+bool
+queue_is_no_stream(const struct queue *q, const char *operation, struct amqp_exception *ex)
+{
+    return q->stream == NULL ||
+           amqp_raise(ex, AMQP_NOT_IMPLEMENTED,
+                      "%s not supported by stream queues queue '%.*s' in vhost '%.*s'", operation,
+                      BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));
+}
+
 void
 channel_reply_empty(struct channel *ch, bool nowait, uint64_t ticket, uint32_t method_id)
 {

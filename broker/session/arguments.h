@@ -20,6 +20,9 @@ bool channel_queue_name(struct channel *ch, struct bytes given, struct name_buff
 /* The same, and a reference to the queue, which the user may read from; NULL with an exception. */
 struct queue *channel_read_queue(struct channel *ch, struct bytes given, struct amqp_exception *ex);
 
+/* False with 540 if the queue is a stream: it does not know that operation. */
+bool queue_is_no_stream(const struct queue *q, const char *operation, struct amqp_exception *ex);
+
 /* Answers with a method without fields, unless nowait, once the ticket is committed. */
 void channel_reply_empty(struct channel *ch, bool nowait, uint64_t ticket, uint32_t method_id);
 

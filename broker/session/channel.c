@@ -6,6 +6,7 @@
 
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/core/stream.h"
 
 #include <stdlib.h>
 
@@ -54,6 +55,7 @@ consumer_destroy(struct consumer *consumer)
     map_remove(&ch->consumers_by_tag, &consumer->by_tag);
     list_unlink(&consumer->in_channel);
     queue_unref(consumer->queue);
+    stream_cursor_unref(consumer->cursor);
     mem_free_const(consumer->tag.data);
     mem_free(consumer);
 }

@@ -125,10 +125,10 @@ bool channel_route(struct channel *ch, struct message *m, bool mandatory,
 /* The whole message came in: checks, rewriting, and on to the mode's way. */
 bool channel_publish(struct channel *ch, struct message *m, struct amqp_exception *ex);
 
-/* Sends content: the method is encoded, then header and body follow. Unless `deliveries` is
- * negative, a header tells how often the message came back. */
+/* Sends content: the method is encoded, then header and body follow, with a header more unless
+ * `added` is NULL. */
 void channel_send_content(struct channel *ch, const union amqp_method *m, struct message *message,
-                          int64_t deliveries);
+                          const struct added_header *added);
 
 /* One delivery to a consumer of this channel. */
 void channel_deliver(struct channel *ch, struct consumer *consumer, const struct entry *e);

@@ -73,14 +73,14 @@ send_content(struct channel *ch, const union amqp_method *method, struct message
 
 void
 channel_send_content(struct channel *ch, const union amqp_method *method, struct message *m,
-                     int64_t deliveries)
+                     const struct added_header *added)
 {
     struct buf changed = { 0 };
-    if (deliveries < 0 && !m->has_bcc) {
+    if (added == NULL && !m->has_bcc) {
         send_content(ch, method, m, message_properties(m));
         return;
     }
-    message_properties_for_delivery(m, deliveries, &changed);
+    message_properties_for_delivery(m, added, &changed);
     send_content(ch, method, m, buf_bytes(&changed));
     buf_fini(&changed);
 }
@@ -113,7 +113,8 @@ channel_deliver(struct channel *ch, struct consumer *consumer, const struct entr
     struct counters *counters = &ch->connection->worker->counters;
     counter_add(consumer->no_ack ? &counters->delivered_auto : &counters->delivered_manual, 1);
     counter_add(&counters->redelivered, e->redelivered);
-    channel_send_content(ch, &method, e->message, queue_delivery_count(consumer->queue, e));
+    struct added_header added;
+    channel_send_content(ch, &method, e->message, queue_added_header(consumer->queue, e, &added));
     consumer->encoded += message_cost(e->message);
     const struct settle settle = { .queue = consumer->queue, .consumer = consumer, .entry = *e };
     if (consumer->no_ack)

@@ -135,7 +135,7 @@ return_message(struct channel *ch, struct message *m)
                                            .exchange = message_exchange(m),
                                            .routing_key = message_key(m),
                                        } };
-    channel_send_content(ch, &method, m, -1);
+    channel_send_content(ch, &method, m, NULL);
 }
 
 /* A reply goes to its requester's worker and to no queue; it counts as routed, there or not. */

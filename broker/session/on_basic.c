@@ -1,8 +1,10 @@
 /* Class basic: prefetch, consumers, basic.get. Settlements are in on_basic_settle.c. */
 
 #include "amqp/table.h"
+#include "broker/base/clock.h"
 #include "broker/base/mem.h"
 #include "broker/base/rand.h"
+#include "broker/core/stream.h"
 #include "broker/session/arguments.h"
 #include "broker/session/channel.h"
 
@@ -111,7 +113,7 @@ reply_deliver(struct mail *mail)
                                                .exchange = message_exchange(messages[i]),
                                                .routing_key = message_key(messages[i]),
                                            } };
-        channel_send_content(ch, &method, messages[i], -1);
+        channel_send_content(ch, &method, messages[i], NULL);
         message_unref(messages[i]);
     }
     mem_free(messages);
@@ -132,6 +134,26 @@ consume_replies(struct channel *ch, const struct amqp_basic_consume *m, struct b
     ch->reply_tag = bytes_copy(tag);
     replies_register(&w->broker->replies, ch->reply, &w->loop, reply_deliver);
     reply_consume_ok(ch, m->nowait, tag);
+    return true;
+}
+
+/* A consumer of a stream has credit that acknowledgements give back, and a place of its own. */
+static bool
+open_cursor(struct channel *ch, const struct amqp_basic_consume *m, struct queue *q,
+            struct stream_cursor **out, struct amqp_exception *ex)
+{
+    struct stream_spec spec;
+    if (q->stream == NULL)
+        return true;
+    if (m->no_ack)
+        return queue_is_no_stream(q, "automatic acknowledgement", ex);
+    if (ch->prefetch == 0)
+        return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
+                          "consumer prefetch count is not set for 'queue '%.*s' in vhost '%.*s''",
+                          BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));
+    if (!stream_spec_parse(m->arguments, q->name, q->vhost->name, clock_wall_us(), &spec, ex))
+        return false;
+    *out = stream_cursor_create(&spec);
     return true;
 }
 
@@ -160,9 +182,11 @@ consume_queue(struct channel *ch, const struct amqp_basic_consume *m, struct que
               struct bytes tag, struct amqp_exception *ex)
 {
     int64_t priority;
-    if (!read_priority(q, m->arguments, &priority, ex))
+    struct stream_cursor *cursor = NULL;
+    if (!read_priority(q, m->arguments, &priority, ex) || !open_cursor(ch, m, q, &cursor, ex))
         return false;
     struct consumer *consumer = consumer_create(ch, m, q, tag, priority);
+    consumer->cursor = cursor;
     queue_ref(q);
     const enum consume_outcome outcome = queue_consume(q, consumer);
     if (outcome == CONSUME_DONE) {
@@ -172,6 +196,7 @@ consume_queue(struct channel *ch, const struct amqp_basic_consume *m, struct que
         return true;
     }
     queue_unref(q);
+    stream_cursor_unref(cursor);
     mem_free_const(consumer->tag.data);
     mem_free(consumer);
     if (outcome == CONSUME_GONE)
@@ -183,7 +208,7 @@ consume_queue(struct channel *ch, const struct amqp_basic_consume *m, struct que
 static bool
 may_consume(const struct channel *ch, const struct queue *q, struct amqp_exception *ex)
 {
-    return q->effective.type != QUEUE_QUORUM || atomic_load(&ch->shared.limit) == 0 ||
+    return q->effective.type == QUEUE_CLASSIC || atomic_load(&ch->shared.limit) == 0 ||
            amqp_raise(ex, AMQP_NOT_IMPLEMENTED,
                       "queue '%.*s' in vhost '%.*s' does not support global qos",
                       BYTES_ARGS(q->name), BYTES_ARGS(q->vhost->name));

@@ -1,6 +1,7 @@
 /* basic.get. */
 
 #include "broker/base/mem.h"
+#include "broker/core/message_properties.h"
 #include "broker/session/arguments.h"
 #include "broker/session/channel.h"
 #include "broker/session/pending_get.h"
@@ -20,7 +21,8 @@ reply_get_ok(struct channel *ch, struct queue *q, const struct entry *e, size_t 
     struct counters *counters = &ch->connection->worker->counters;
     counter_add(no_ack ? &counters->got_auto : &counters->got_manual, 1);
     counter_add(&counters->redelivered, e->redelivered);
-    channel_send_content(ch, &method, e->message, queue_delivery_count(q, e));
+    struct added_header added;
+    channel_send_content(ch, &method, e->message, queue_added_header(q, e, &added));
     queue_ref(q); /* The item's, since it has no consumer. */
     const struct settle settle = { .queue = q, .entry = *e };
     if (no_ack)
@@ -113,6 +115,8 @@ wait_for_front(struct channel *ch, struct queue *q, bool no_ack)
 static bool
 may_get(const struct queue *q, struct amqp_exception *ex)
 {
+    if (!queue_is_no_stream(q, "basic.get", ex))
+        return false;
     return q->effective.type != QUEUE_QUORUM || !q->effective.single_active_consumer ||
            amqp_raise(ex, AMQP_RESOURCE_LOCKED,
                       "cannot obtain access to locked queue '%.*s' in vhost '%.*s'. basic.get "

@@ -116,11 +116,13 @@ on_queue_declare(struct channel *ch, const struct amqp_queue_declare *m, struct 
         return amqp_raise(ex, AMQP_ACCESS_REFUSED,
                           "queue name '%.*s' contains reserved prefix 'amq.*'", BYTES_ARGS(name));
     char generated[8 + 23] = "amq.gen-";
-    struct table_field type;
-    if (name.size == 0 && table_find(m->arguments, BYTES_LITERAL("x-queue-type"), &type) &&
-        bytes_equal(type.value, BYTES_LITERAL("quorum")))
+    struct table_field f;
+    enum queue_type type;
+    if (name.size == 0 && table_find(m->arguments, BYTES_LITERAL("x-queue-type"), &f) &&
+        queue_type_find(f.value, &type) && type != QUEUE_CLASSIC)
         return amqp_raise(ex, AMQP_PRECONDITION_FAILED,
-                          "Cannot declare a server-named queue for type rabbit_quorum_queue");
+                          "Cannot declare a server-named queue for type %s",
+                          queue_type_internal_name(type));
     if (name.size == 0) {
         rand_name(generated + 8);
         name = bytes_of_string(generated);
@@ -179,11 +181,12 @@ on_queue_purge(struct channel *ch, const struct amqp_queue_purge *m, struct amqp
     struct queue *q = channel_read_queue(ch, m->queue, ex);
     if (q == NULL)
         return false;
-    const size_t count = queue_purge(q);
+    const bool ok = queue_is_no_stream(q, "queue.purge", ex);
+    const size_t count = ok ? queue_purge(q) : 0;
     queue_unref(q);
-    if (!m->nowait)
+    if (ok && !m->nowait)
         CHANNEL_SEND(ch, queue_purge_ok, .message_count = (uint32_t)count);
-    return true;
+    return ok;
 }
 
 bool

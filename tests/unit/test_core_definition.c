@@ -287,6 +287,7 @@ check_row(const struct written *w)
         break;
     case DEFINITION_DELIVERIES:
     case DEFINITION_DUES:
+    case DEFINITION_SEGMENT:
     case DEFINITION_NOTE:
         fail();
         break;

@@ -58,11 +58,11 @@ static const struct golden golden_values[] = {
     { "version: 1\n"
       "vhosts:\n"
       "  /:\n"
-      "    queues: {q: {type: stream}}\n",
-      "broker.yaml:4:17: error: the broker refuses queue \"q\": PRECONDITION_FAILED - invalid arg "
-      "'x-queue-type' for queue 'q' in vhost '/': \"unsupported queue type 'stream'\" [RAIL-E024]\n"
-      "    4 |     queues: {q: {type: stream}}\n"
-      "      |                 ^\n"
+      "    queues: {q: {type: stream, arguments: {x-max-length: 3}}}\n",
+      "broker.yaml:4:43: error: the broker refuses queue \"q\": PRECONDITION_FAILED - invalid arg "
+      "'x-max-length' for queue 'q' in vhost '/' of queue type rabbit_stream_queue [RAIL-E024]\n"
+      "    4 |     queues: {q: {type: stream, arguments: {x-max-length: 3}}}\n"
+      "      |                                           ^\n"
       "1 error\n" },
     { "version: 1\n"
       "vhosts:\n"
