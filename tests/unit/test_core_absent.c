@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/test_core_reads.h"
 #include "tests/unit/test_core_stage.h"
 
 enum { MESSAGES = 900, SIZE = 300 };
@@ -21,8 +22,7 @@ static atomic_bool has_happened;
 static atomic_bool is_damaged;
 static _Atomic uint32_t reads;
 
-static struct engine_ops ops; /* The engine's own, but for reading. */
-static bool (*read_sound)(struct engine *engine, const struct log_reading *r);
+static struct watched_reads watched;
 
 static bool
 read_watched(struct engine *engine, const struct log_reading *r)
@@ -33,7 +33,7 @@ read_watched(struct engine *engine, const struct log_reading *r)
         now();
         atomic_store(&has_happened, true);
     }
-    return !atomic_load(&is_damaged) && read_sound(engine, r);
+    return !atomic_load(&is_damaged) && watched.sound(engine, r);
 }
 
 /* A queue all of whose messages are out, without being in memory. */
@@ -48,10 +48,7 @@ open_stage(void)
     atomic_store(&is_damaged, false);
     shelf_init(&stage.shelf);
     shelf_open(&stage.shelf);
-    ops = *stage.shelf.engine->ops;
-    read_sound = ops.read;
-    ops.read = read_watched;
-    stage.shelf.engine->ops = &ops;
+    watch_reads(&watched, stage.shelf.engine, read_watched);
     stage_open(&stage, &spec);
     stage_await(&stage, stage_append(&stage, 0, MESSAGES - 1, SIZE, true));
     for (uint32_t i = 0; i < MESSAGES; i++) {

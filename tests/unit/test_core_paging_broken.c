@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/test_core_reads.h"
 #include "tests/unit/test_core_stage.h"
 
 enum { MESSAGES = 1000, SIZE = 2000 };
@@ -14,13 +15,12 @@ enum { MESSAGES = 1000, SIZE = 2000 };
 static struct stage stage;
 static atomic_bool is_damaged;
 
-static struct engine_ops ops; /* The engine's own, but for reading. */
-static bool (*read_sound)(struct engine *engine, const struct log_reading *r);
+static struct watched_reads watched;
 
 static bool
 read_or_fail(struct engine *engine, const struct log_reading *r)
 {
-    return !atomic_load(&is_damaged) && read_sound(engine, r);
+    return !atomic_load(&is_damaged) && watched.sound(engine, r);
 }
 
 static void
@@ -30,10 +30,7 @@ open_stage(const struct queue_spec *spec)
     atomic_store(&is_damaged, false);
     shelf_init(&stage.shelf);
     shelf_open(&stage.shelf);
-    ops = *stage.shelf.engine->ops;
-    read_sound = ops.read;
-    ops.read = read_or_fail;
-    stage.shelf.engine->ops = &ops;
+    watch_reads(&watched, stage.shelf.engine, read_or_fail);
     stage_open(&stage, spec);
 }
 

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/test_core_reads.h"
 #include "tests/unit/test_core_stepped.h"
 
 enum {
@@ -28,8 +29,7 @@ enum {
 static struct scene {
     struct stepped on;
     int64_t memory_before;
-    struct engine_ops ops;
-    bool (*read)(struct engine *engine, const struct log_reading *reading);
+    struct watched_reads watched;
     void (*meanwhile)(void); /* Done in the next read; NULL: nothing. */
 } scene;
 
@@ -40,7 +40,7 @@ read_and_more(struct engine *engine, const struct log_reading *reading)
     scene.meanwhile = NULL;
     if (meanwhile != NULL)
         meanwhile();
-    return scene.read(engine, reading);
+    return scene.watched.sound(engine, reading);
 }
 
 static void
@@ -64,10 +64,7 @@ open_scene(void)
     clock_hold(1000 * SECOND_NS);
     struct sim_disk *disk = stepped_disk();
     struct engine *engine = engine_sim_open(disk);
-    scene.ops = *engine->ops;
-    scene.read = engine->ops->read;
-    scene.ops.read = read_and_more;
-    engine->ops = &scene.ops;
+    watch_reads(&scene.watched, engine, read_and_more);
     stepped_open(&scene.on, disk, engine, &spec, no_notify);
 }
 
