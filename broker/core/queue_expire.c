@@ -6,6 +6,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/core/entries.h"
 #include "broker/core/pager.h"
 #include "broker/core/queue_internal.h"
 #include "broker/core/record.h"
@@ -184,9 +185,7 @@ struct record_sweep {
     struct sweep *sweep;
     struct due_range *range;
     unsigned level;
-    struct entry *dead;
-    size_t count;
-    size_t capacity;
+    struct entries dead;
     struct dues found;
     uint32_t visited;
     uint64_t stopped_at; /* Here it goes on another time; 0: it has seen all. */
@@ -216,11 +215,7 @@ visit_record(void *context, uint64_t sequence, struct bytes record)
         return false;
     }
     e.priority = (uint8_t)x->level;
-    if (x->count == x->capacity) {
-        x->capacity = x->capacity == 0 ? 16 : x->capacity * 2;
-        x->dead = mem_resize(x->dead, x->capacity * sizeof(*x->dead));
-    }
-    x->dead[x->count++] = e;
+    entries_push(&x->dead, &e);
     return true;
 }
 
@@ -228,9 +223,9 @@ static void
 bury_records(struct record_sweep *x)
 {
     struct ready *r = &x->sweep->queue->levels[x->level];
-    r->paged.records -= x->count;
-    for (size_t i = 0; i < x->count; i++)
-        dies(x->sweep, &x->dead[i]);
+    r->paged.records -= x->dead.count;
+    for (size_t i = 0; i < x->dead.count; i++)
+        dies(x->sweep, &x->dead.items[i]);
     ready_join(r);
 }
 
@@ -259,15 +254,13 @@ sweep_records(struct sweep *s, struct due_range *range, unsigned level)
                   log_quote(q->name, name, sizeof(name)));
     lock_acquire(&q->lock);
     const bool is_valid = p->version == version && !atomic_load(&q->deleted);
-    if (is_valid && x.count > 0)
+    if (is_valid && x.dead.count > 0)
         bury_records(&x);
     return_found(q, &x.found);
     if (is_valid && x.stopped_at != 0)
         dues_add_range(&q->dues, &(struct due_range){ s->now_ms, x.stopped_at, range->last });
     lock_release(&q->lock);
-    for (size_t i = 0; !is_valid && i < x.count; i++)
-        message_unref(x.dead[i].message);
-    mem_free(x.dead);
+    entries_fini(&x.dead, is_valid ? x.dead.count : 0);
 }
 
 /* Survivors of a page, which lie in memory from now on. */

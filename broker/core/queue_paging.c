@@ -6,6 +6,7 @@
 #include "broker/base/fault.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/core/entries.h"
 #include "broker/core/pager.h"
 #include "broker/core/queue_internal.h"
 #include "broker/core/record.h"
@@ -17,34 +18,6 @@
 #define FETCH_OCTETS_SHORT (64u * 1024u)
 /* Pages written before another queue has its turn. */
 #define PAGES_A_TURN 16
-
-/* Entries in order of sequence, each with a reference to its message. */
-struct entries {
-    struct entry *items;
-    size_t count;
-    size_t capacity;
-    uint64_t octets;
-};
-
-static void
-entries_push(struct entries *l, const struct entry *e)
-{
-    if (l->count == l->capacity) {
-        l->capacity = l->capacity == 0 ? 64 : l->capacity * 2;
-        l->items = mem_resize(l->items, l->capacity * sizeof(*l->items));
-    }
-    l->items[l->count++] = *e;
-    l->octets += message_cost(e->message);
-}
-
-/* Lets go of the messages from number `from` on. */
-static void
-entries_fini(struct entries *l, size_t from)
-{
-    for (size_t i = from; i < l->count; i++)
-        message_unref(l->items[i].message);
-    mem_free(l->items);
-}
 
 void
 queue_ask_pager(struct queue *q)

@@ -15,6 +15,7 @@
  * All of it is guarded by the queue's lock.
  */
 
+#include "broker/core/entries.h"
 #include "broker/core/queue.h"
 #include "broker/core/stream_spec.h"
 
@@ -56,8 +57,7 @@ struct stream_cursor {
     struct stream_spec spec; /* Its filter is a copy. */
     uint64_t position;       /* The next offset to look at, behind what is in `ahead`. */
     uint64_t not_before_us;  /* Until the first that is not older: 0 from then on. */
-    struct entry *ahead;     /* What the pager has read, in order, from `ahead_next` on. */
-    size_t ahead_count;
+    struct entries ahead;    /* What the pager has read, from `ahead_next` on. */
     size_t ahead_next;
     struct list in_wanting;
     bool is_read;   /* The pager is reading for it, and nobody else shall. */

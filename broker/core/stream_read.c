@@ -27,12 +27,8 @@ stream_cursor_create(const struct stream_spec *spec)
 static void
 drop_ahead(struct stream_cursor *c)
 {
-    for (; c->ahead_next < c->ahead_count; c->ahead_next++)
-        message_unref(c->ahead[c->ahead_next].message);
-    mem_free(c->ahead);
-    c->ahead = NULL;
+    entries_fini(&c->ahead, c->ahead_next);
     c->ahead_next = 0;
-    c->ahead_count = 0;
 }
 
 void
@@ -119,9 +115,10 @@ static struct message *
 peek(struct queue *q, struct stream_cursor *c, uint64_t *offset)
 {
     struct stream *s = q->stream;
-    if (c->ahead_next < c->ahead_count) {
-        *offset = c->ahead[c->ahead_next].sequence;
-        return c->ahead[c->ahead_next].message;
+    if (c->ahead_next < c->ahead.count) {
+        const struct entry *e = &c->ahead.items[c->ahead_next];
+        *offset = e->sequence;
+        return e->message;
     }
     if (c->position < s->first)
         c->position = s->first; /* Retention was faster. */
@@ -143,10 +140,10 @@ peek(struct queue *q, struct stream_cursor *c, uint64_t *offset)
 static void
 pass(struct stream_cursor *c, struct message *m)
 {
-    if (c->ahead_next == c->ahead_count) {
+    if (c->ahead_next == c->ahead.count) {
         message_ref(m);
         c->position++;
-    } else if (++c->ahead_next == c->ahead_count) {
+    } else if (++c->ahead_next == c->ahead.count) {
         drop_ahead(c);
     }
 }
@@ -188,27 +185,14 @@ stream_pump(struct queue *q)
 /* What is read for one cursor. */
 struct cursor_read {
     struct stream_cursor *cursor; /* A reference. Its filter does not change. */
-    uint64_t log;
     uint64_t from;
     uint64_t to;
     uint64_t not_before_us;
     uint64_t octets;
     uint64_t octets_max;
-    struct entry *entries;
-    size_t count;
-    size_t capacity;
+    struct entries found;
     bool failed;
 };
-
-static void
-keep(struct cursor_read *r, const struct entry *e)
-{
-    if (r->count == r->capacity) {
-        r->capacity = r->capacity == 0 ? 64 : r->capacity * 2;
-        r->entries = mem_resize(r->entries, r->capacity * sizeof(*r->entries));
-    }
-    r->entries[r->count++] = *e;
-}
 
 static bool
 visit_record(void *context, uint64_t sequence, struct bytes record)
@@ -232,7 +216,7 @@ visit_record(void *context, uint64_t sequence, struct bytes record)
         return false;
     }
     if (stream_spec_takes(&r->cursor->spec, e.message))
-        keep(r, &e);
+        entries_push(&r->found, &e);
     else
         message_unref(e.message);
     return true;
@@ -253,7 +237,6 @@ read_start(struct queue *q, struct cursor_read *r)
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     *r = (struct cursor_read){
         .cursor = c,
-        .log = q->log,
         .from = c->position > s->first ? c->position : s->first,
         .to = s->recent_first,
         .not_before_us = c->not_before_us,
@@ -268,7 +251,7 @@ read_records(struct queue *q, struct cursor_read *r)
     if (r->from >= r->to)
         return;
     const struct log_reading reading = {
-        .log = r->log,
+        .log = q->log,
         .from = r->from,
         .to = r->to - 1,
         .visit = visit_record,
@@ -302,11 +285,9 @@ read_finish(struct queue *q, struct cursor_read *r)
         return;
     c->position = r->from;
     c->not_before_us = r->not_before_us;
-    c->ahead = r->entries;
-    c->ahead_count = r->count;
+    c->ahead = r->found;
     c->ahead_next = 0;
-    r->entries = NULL;
-    r->count = 0;
+    r->found = (struct entries){ 0 };
     if (r->failed && c->position >= q->stream->first)
         note_broken(q, c);
 }
@@ -346,9 +327,7 @@ stream_page(struct queue *q)
     lock_release(&q->lock);
     if (!reads)
         return ticket;
-    for (size_t i = 0; i < r.count; i++)
-        message_unref(r.entries[i].message);
-    mem_free(r.entries);
+    entries_fini(&r.found, 0);
     stream_cursor_unref(r.cursor);
     return ticket;
 }
