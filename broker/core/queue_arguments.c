@@ -130,13 +130,11 @@ static bool
 check_age(const struct argument *a, const struct table_field *f, char *reason, size_t size)
 {
     uint64_t ms;
-    (void)a;
-    if (f->tag == 'S' && duration_parse(f->value, &ms))
+    if (!check_string(a, f, reason, size))
+        return false;
+    if (duration_parse(f->value, &ms))
         return true;
-    if (f->tag == 'S')
-        snprintf(reason, size, "invalid_max_age");
-    else
-        snprintf(reason, size, "{unacceptable_type,%s}", table_tag_name(f->tag));
+    snprintf(reason, size, "invalid_max_age");
     return false;
 }
 

@@ -3,7 +3,6 @@
 #include "broker/core/stream.h"
 
 #include "broker/base/clock.h"
-#include "broker/base/endian.h"
 #include "broker/base/fault.h"
 #include "broker/base/mem.h"
 #include "broker/core/definition.h"
@@ -159,16 +158,13 @@ static void
 drop_segment(struct queue *q)
 {
     struct stream *s = q->stream;
-    struct effect purge = { .kind = EFFECT_PURGE, .log = q->log, .sequence = s->segments[0].first };
-    const uint64_t row = s->segments[0].first;
+    const uint64_t first = s->segments[0].first;
     segments_remove_first(s);
     if (s->first < s->segments[0].first)
         s->first = s->segments[0].first;
-    store_be64(buf_reserve(&purge.payload, 8), s->segments[0].first - 1);
-    purge.payload.size += 8;
-    door_push(q->door, &purge);
+    queue_purge_records(q, 0, first, s->segments[0].first - 1);
     FAULT_POINT("stream.retained");
-    definition_forget_segment(q->vhost, q->log, row);
+    definition_forget_segment(q->vhost, q->log, first);
 }
 
 /* All of the first segment is older than the beginning of the second. */

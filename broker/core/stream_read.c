@@ -302,22 +302,30 @@ awaited_ticket(struct queue *q)
     return waits ? stream_item_at(s, s->readable)->ticket : 0;
 }
 
+/* Reads for one cursor, if one wants it. The lock is held, but while reading. */
+static void
+read_for_one(struct queue *q) UNCHECKED_LOCKING
+{
+    struct cursor_read r;
+    if (!read_start(q, &r))
+        return;
+    lock_release(&q->lock);
+    read_records(q, &r);
+    lock_acquire(&q->lock);
+    read_finish(q, &r);
+    stream_pump(q);
+    entries_fini(&r.found, 0);
+    stream_cursor_unref(r.cursor);
+}
+
 uint64_t
 stream_page(struct queue *q)
 {
-    struct cursor_read r;
     lock_acquire(&q->lock);
     q->is_asked = false;
     stream_pump(q);
-    const bool reads = read_start(q, &r);
-    lock_release(&q->lock);
-    if (reads)
-        read_records(q, &r);
-    lock_acquire(&q->lock);
-    if (reads)
-        read_finish(q, &r);
+    read_for_one(q);
     if (!atomic_load_explicit(&q->deleted, memory_order_relaxed)) {
-        stream_pump(q);
         stream_retain(q);
         stream_trim_recent(q);
     }
@@ -325,9 +333,5 @@ stream_page(struct queue *q)
         queue_ask_pager(q); /* Others first. */
     const uint64_t ticket = awaited_ticket(q);
     lock_release(&q->lock);
-    if (!reads)
-        return ticket;
-    entries_fini(&r.found, 0);
-    stream_cursor_unref(r.cursor);
     return ticket;
 }
