@@ -22,11 +22,12 @@ import fulldisk  # noqa: E402
 import power  # noqa: E402
 import salvaging  # noqa: E402
 import server  # noqa: E402
+import streams  # noqa: E402
 import world  # noqa: E402
 
 # Rounds that one data directory goes through.
 WORLD_ROUNDS = 5
-CASES = {**cases.CASES, **copies.CASES, **salvaging.CASES}
+CASES = {**cases.CASES, **copies.CASES, **salvaging.CASES, **streams.CASES}
 NAMES = ('kill', 'power')
 # So many of those come to one world of backups.
 COPIES_SHARE = 20
@@ -99,6 +100,8 @@ def run_job(job):
             results = [(name, case(options, *arguments), '')]
         elif point.startswith(copies.POINTS):
             results = [(name, copies.doomed_copy(options, arguments[0], point), '')]
+        elif point.startswith(streams.POINTS):
+            results = [(name, streams.doomed_stream(options, arguments[0], point), '')]
         else:
             results = play_world(options, name, *arguments)
     except Exception:  # pylint: disable=broad-except
